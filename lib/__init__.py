@@ -1,0 +1,19 @@
+"""The thin module behind the Clean-Priority book.
+
+Data runs one way, and a room imports only the rooms above it in this list:
+
+    data, noise, models      what is trained on what
+    gradients                sample-wise and subset gradients, exactly
+    observe                  what is measured after an epoch, one tidy row
+    train                    the loop
+    experiments              a configuration, and how it becomes a history
+    records                  run once, replay for ever
+    claims, figures          verdicts and pictures drawn from histories
+    chapters, site           notebooks run from outside, and the book built
+
+Importing ``lib`` imports none of them, and none of them needs Jupyter: only
+``chapters`` and ``site`` reach for papermill and jupyter-book, and only when
+asked to run or build something.
+"""
+
+__version__ = "0.1.0"

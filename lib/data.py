@@ -1,0 +1,263 @@
+"""Data sets as tensors: ``load(DataConfig(...))`` gives a task.
+
+``digits`` comes with scikit-learn. ``mnist``, ``fashion_mnist`` and
+``cifar10`` come through torchvision the first time and from
+``<data folder>/<name>.npz`` (uint8 arrays, no pickle) ever after.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.files import atomic
+from lib.paths import DATA_VARIABLE, data_folder
+
+DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+NAMES = ("digits", *DOWNLOADED)
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+class DataUnavailable(RuntimeError):
+    """A data set is neither in the data folder nor to be had from the network."""
+
+
+class DataDamaged(RuntimeError):
+    """A data file is truncated or altered."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images: a data set, some of its classes, some of its images."""
+
+    name: str
+    classes: tuple[int, ...] | None = None  # published class numbers; None: all
+    train_size: int | None = None  # training images, drawn at random; None: all
+    subset_seed: int = 0  # of that draw, and of the digits' split
+
+    def validate(self) -> None:
+        """Raise ValueError for whatever can be known wrong before reading a file."""
+        if self.name not in NAMES:
+            raise ValueError(f"unknown data set {self.name!r}; there are: {', '.join(NAMES)}")
+        if self.classes is not None:
+            unknown = [c for c in self.classes if c not in range(10)]
+            if unknown:
+                raise ValueError(f"{self.name} has classes 0 to 9, not {unknown}")
+            if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+                raise ValueError(f"classes must name two or more different ones, not {self.classes}")
+        if self.train_size is not None and self.train_size < 1:
+            raise ValueError(f"train_size must be at least 1, not {self.train_size}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Training and test images with their true labels.
+
+    Images are ``[n, channels, height, width]``, uint8 as published (or float32
+    if given so); labels are int64 ``[n]``, numbered from 0 in the order of
+    ``class_names``. ``white`` is the value of the brightest pixel: networks
+    see ``image / white``, in [0, 1].
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+    white: float = 255.0
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.train_images.shape[1:])
+
+    @property
+    def outputs(self) -> int:
+        """Output neurons: one for two classes, otherwise one a class (§ 2)."""
+        return 1 if self.classes == 2 else self.classes
+
+    def to(self, device: torch.device | str) -> "Task":
+        tensors = {name: getattr(self, name).to(device) for name in ARRAYS}
+        return replace(self, **tensors)
+
+
+def pixels(images: Tensor, white: float) -> Tensor:
+    """Images as float32 in [0, 1]; same shape."""
+    return images.to(torch.float32, copy=True).div_(white)
+
+
+def load(config: DataConfig, folder: str | Path | None = None) -> Task:
+    """Read a data set and keep the classes and images asked for.
+
+    Raises ValueError (unknown name or class, more images than there are),
+    DataUnavailable (no file, no network) or DataDamaged.
+    """
+    config.validate()
+    if config.name == "digits":
+        task = _digits(config.subset_seed)
+    else:
+        task = _task_from(_cached(config.name, data_folder(folder)))
+    if config.classes is not None:
+        task = _keep_classes(task, config.classes)
+    if config.train_size is not None:
+        task = _keep_images(task, config)
+    return task
+
+
+def from_arrays(
+    train_images: np.ndarray,
+    train_labels: np.ndarray,
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+    class_names: Sequence[str] | None = None,
+) -> Task:
+    """A task from one's own arrays.
+
+    Images: uint8 in 0..255 or floats in [0, 1]; ``[n, height, width]`` or
+    ``[n, channels, height, width]``. Labels: integers from 0. Raises
+    ValueError for mismatched lengths or shapes, NaN, values out of range.
+    """
+    both = [(np.asarray(train_images), np.asarray(train_labels)), (np.asarray(test_images), np.asarray(test_labels))]
+    classes = len(class_names) if class_names is not None else None
+    for split, (images, labels) in zip(("train", "test"), both, strict=True):
+        _check_arrays(split, images, labels, classes)
+    if both[0][0].shape[1:] != both[1][0].shape[1:] or both[0][0].dtype != both[1][0].dtype:
+        raise ValueError(
+            f"train images are {both[0][0].dtype}{list(both[0][0].shape[1:])} each, "
+            f"test images {both[1][0].dtype}{list(both[1][0].shape[1:])}: they must be alike"
+        )
+    count = int(max(labels.max() for _, labels in both)) + 1 if classes is None else classes
+    tensors = [t for images, labels in both for t in (_image_tensor(images), torch.from_numpy(labels.astype(np.int64)))]
+    names = tuple(class_names) if class_names is not None else tuple(map(str, range(count)))
+    return Task(*tensors, class_names=names, white=255.0 if both[0][0].dtype == np.uint8 else 1.0)
+
+
+def _check_arrays(split: str, images: np.ndarray, labels: np.ndarray, classes: int | None) -> None:
+    if len(images) != len(labels):
+        raise ValueError(f"{split}: {len(images)} images but {len(labels)} labels")
+    if len(images) == 0 or images.ndim not in (3, 4):
+        raise ValueError(f"{split} images have shape {images.shape}; allowed: [n, h, w] or [n, channels, h, w], n > 0")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{split} labels are {labels.dtype}; they must be integers from 0")
+    high = "" if classes is None else f" to {classes - 1}"
+    if labels.min() < 0 or (classes is not None and labels.max() >= classes):
+        raise ValueError(f"{split} labels run from {labels.min()} to {labels.max()}; allowed: 0{high}")
+    if images.dtype == np.uint8:
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"{split} images are {images.dtype}; allowed: uint8, or floats in [0, 1]")
+    if not np.isfinite(images).all():
+        bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(1))
+        raise ValueError(f"{split}: {len(bad)} images hold NaN or infinity, the first at index {bad[0]}")
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(f"{split} images run from {images.min():g} to {images.max():g}; floats must lie in [0, 1]")
+
+
+def _image_tensor(images: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(images))
+    if tensor.ndim == 3:
+        tensor = tensor.unsqueeze(1)
+    return tensor if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def _digits(seed: int) -> Task:
+    """1,797 handwritten digits of 8 x 8 pixels in 0..16; a third of each class to test."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = torch.from_numpy(images.reshape(-1, 1, 8, 8).astype(np.uint8))
+    labels = torch.from_numpy(labels.astype(np.int64))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    of_class = [order[labels[order] == c] for c in range(10)]
+    test = torch.cat([index[: len(index) // 3] for index in of_class])
+    train = torch.cat([index[len(index) // 3 :] for index in of_class])
+    return Task(
+        images[train], labels[train], images[test], labels[test], class_names=tuple("0123456789"), white=16.0
+    )
+
+
+def _task_from(arrays: dict[str, np.ndarray]) -> Task:
+    tensors = {}
+    for name, array in arrays.items():
+        tensor = torch.from_numpy(array)
+        if name.endswith("images"):  # stored [n, h, w] or [n, h, w, channels]
+            tensor = tensor.unsqueeze(1) if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2).contiguous()
+        tensors[name] = tensor
+    return Task(**tensors, class_names=tuple("0123456789"))
+
+
+def _keep_classes(task: Task, classes: tuple[int, ...]) -> Task:
+    new_label = torch.full((task.classes,), -1)
+    new_label[list(classes)] = torch.arange(len(classes))
+    kept = {}
+    for split in ("train", "test"):
+        labels = new_label[getattr(task, f"{split}_labels")]
+        keep = labels >= 0
+        kept[f"{split}_images"] = getattr(task, f"{split}_images")[keep]
+        kept[f"{split}_labels"] = labels[keep]
+    return replace(task, **kept, class_names=tuple(task.class_names[c] for c in classes))
+
+
+def _keep_images(task: Task, config: DataConfig) -> Task:
+    there = len(task.train_labels)
+    if config.train_size > there:
+        raise ValueError(f"{config.train_size} training images asked for, but there are {there} of these classes")
+    order = torch.randperm(there, generator=torch.Generator().manual_seed(config.subset_seed))
+    keep = order[: config.train_size].sort().values
+    return replace(task, train_images=task.train_images[keep], train_labels=task.train_labels[keep])
+
+
+def _cached(name: str, folder: Path) -> dict[str, np.ndarray]:
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        arrays = _from_torchvision(name, folder)
+        try:
+            with atomic(path) as part:
+                np.savez(part, **arrays)
+        except OSError as error:
+            raise OSError(f"could not write {path} ({error}); name another folder by {DATA_VARIABLE}") from error
+        return arrays
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ARRAYS}
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        raise DataDamaged(f"{path} is damaged ({error}). Delete it: it is made anew at the next load.") from error
+    for split in ("train", "test"):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        arrays[f"{split}_labels"] = labels = labels.astype(np.int64)
+        bad = images.dtype != np.uint8 or len(images) != len(labels) or not set(np.unique(labels)) <= set(range(10))
+        if bad:
+            raise DataDamaged(f"{path}: its {split} images and labels do not fit. Delete it: it is made anew.")
+    return arrays
+
+
+def _from_torchvision(name: str, folder: Path) -> dict[str, np.ndarray]:
+    import torchvision
+
+    published = getattr(torchvision.datasets, DOWNLOADED[name])
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {}
+    for split in ("train", "test"):
+        try:
+            found = published(str(folder), train=split == "train", download=True)
+        except (AssertionError, ValueError, EOFError, TypeError) as error:
+            raise DataDamaged(
+                f"{name}: a file under {folder} is damaged ({error or type(error).__name__}). "
+                f"Delete {folder / DOWNLOADED[name]} and load again."
+            ) from error
+        except (OSError, RuntimeError) as error:
+            raise DataUnavailable(
+                f"{name} is not in {folder} and could not be downloaded ({error}). Without a network, put "
+                f"torchvision's files or {name}.npz ({', '.join(ARRAYS)}) there, or name another folder by the "
+                f"environment variable {DATA_VARIABLE}. The digits need no download."
+            ) from error
+        arrays[f"{split}_images"] = np.asarray(found.data)
+        arrays[f"{split}_labels"] = np.asarray(found.targets, dtype=np.int64)
+    return arrays

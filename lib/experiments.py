@@ -1,0 +1,179 @@
+"""A configuration, and how it becomes a history.
+
+An `Experiment` says everything that determines the numbers, and nothing else;
+its `key` is how a recorded run is found again.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lib.data import DataConfig, Task, load
+from lib.models import ModelConfig, build
+from lib.noise import NoiseConfig, NoisyLabels, symmetric
+from lib.observe import ObserveConfig, Observer, Row
+from lib.paths import data_folder
+from lib.train import Checkpoint, CheckpointDamaged, Machine, TrainConfig, TrainingDiverged, train
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training with label noise.
+
+    ``seed`` drives four separate generators: which labels are wrong, the
+    weights at the start, the order of the images, and which images are
+    watched.
+    """
+
+    data: DataConfig
+    noise: NoiseConfig
+    model: ModelConfig
+    train: TrainConfig
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
+    seed: int = 0
+
+    def validate(self) -> None:
+        """Raise ValueError for whatever can be known wrong before any compute."""
+        for part in (self.data, self.noise, self.model, self.train, self.observe):
+            part.validate()
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must lie in 0 to 2**31 - 1, not {self.seed}")
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that name this configuration, in every version of the book.
+
+        Fields that stand at their default are left out, so that a new field
+        whose default means what was done before changes no key. It follows
+        that a default may never be changed.
+        """
+        text = json.dumps(as_dict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def slug(self) -> str:
+        """Key with a readable beginning, for file names."""
+        classes = "".join(map(str, self.data.classes or ()))
+        widths = "x".join(map(str, self.model.widths))
+        return f"{self.data.name}{classes}-{widths}-lr{self.train.lr:g}-seed{self.seed}-{self.key}"
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The settings of a dataclass that differ from their defaults, nested, fit for JSON."""
+    settings = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        if value == default:
+            continue
+        settings[item.name] = as_dict(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+    return settings
+
+
+def with_seeds(experiment: Experiment, seeds: int | Iterable[int]) -> list[Experiment]:
+    """The same experiment once for each seed (a number n stands for 0 to n - 1)."""
+    return [replace(experiment, seed=seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)]
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """A generator of its own for each purpose, so that none shifts another's draws."""
+    digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment ready to be trained: everything on its device."""
+
+    task: Task
+    labels: NoisyLabels
+    model: nn.Module
+    observer: Observer
+
+    @property
+    def watched_images(self) -> Tensor:
+        """The watched flipped images, ``[watched, channels, height, width]``."""
+        return self.task.train_images[self.observer.watched]
+
+
+def prepare(
+    experiment: Experiment, machine: Machine = Machine(), folder: str | Path | None = None, task: Task | None = None
+) -> Prepared:
+    """Check the configuration, then make data, labels, model and observer.
+
+    ``task`` replaces the data set that ``experiment.data`` names (one's own
+    arrays, for example). Raises what the configuration's parts raise.
+    """
+    experiment.validate()
+    device = machine.resolve()
+    task = task or load(experiment.data, folder)
+    labels = symmetric(task.train_labels, experiment.noise.noise_rate, task.classes, generator(experiment.seed, "noise"))
+    model = build(experiment.model, task.input_shape, task.outputs, generator(experiment.seed, "weights")).to(device)
+    if machine.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    task, labels = task.to(device), labels.to(device)
+    observer = Observer(experiment.observe, model, task, labels, generator(experiment.seed, "watch"))
+    return Prepared(task, labels, model, observer)
+
+
+def run(
+    experiment: Experiment,
+    *,
+    machine: Machine = Machine(),
+    folder: str | Path | None = None,
+    task: Task | None = None,
+    resume: bool = True,
+    checkpoint_seconds: float = 10.0,
+    progress: bool = True,
+) -> tuple[list[Row], float]:
+    """Train from the start, or from where an interrupted run stopped.
+
+    Returns the history, one row an epoch, and the seconds that this call took.
+    Checkpoints lie in the data folder and are deleted when the run is done
+    (`run` with one's own ``task`` makes none: the configuration does not name
+    its data). A run that diverges leaves its history beside them, as JSON.
+    """
+    begun = time.perf_counter()
+    checkpoint = None
+    if resume and task is None:
+        path = data_folder(folder) / "checkpoints" / f"{experiment.slug}.pt"
+        checkpoint = Checkpoint(path, experiment.key, checkpoint_seconds)
+    for attempt in range(2):
+        ready = prepare(experiment, machine, folder, task)
+        try:
+            history = train(
+                ready.model,
+                ready.task,
+                ready.labels,
+                experiment.train,
+                ready.observer,
+                generator(experiment.seed, "order"),
+                machine=machine,
+                checkpoint=checkpoint,
+                description=f"{experiment.data.name}, seed {experiment.seed}",
+                progress=progress,
+            )
+            break
+        except CheckpointDamaged as damage:
+            if attempt:
+                raise
+            tqdm.write(f"{damage}; the run begins anew")
+        except TrainingDiverged as divergence:
+            if checkpoint:
+                keep = checkpoint.path.with_suffix(".diverged.json")
+                keep.parent.mkdir(parents=True, exist_ok=True)
+                keep.write_text(json.dumps(divergence.history))
+                divergence.add_note(f"the history up to then: {keep}")
+                checkpoint.discard()
+            raise
+    if checkpoint:
+        checkpoint.discard()
+    return history, time.perf_counter() - begun

@@ -1,0 +1,413 @@
+"""Run once, replay for ever.
+
+A record is one Parquet file: the history of one experiment, a row an epoch,
+with its provenance (settings, device, date, seconds, versions, code) in the
+file's metadata, so that the two are never apart and are replaced together.
+It is found by the experiment's key alone. Records of the book lie in
+``book/records``; a reader's own runs in ``<data folder>/records``.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import tokenize
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm.auto import tqdm
+
+import lib
+from lib import experiments
+from lib.experiments import Experiment, as_dict
+from lib.files import atomic, move_aside
+from lib.observe import Row
+from lib.paths import RECORDS, ROOT, data_folder
+from lib.train import Machine
+
+RECORD_VARIABLE = "CLEAN_PRIORITY_RECORD"  # set to 1, live runs go into the book's records
+ROOMS = ("data", "noise", "models", "gradients", "observe", "train", "experiments")  # what the numbers depend on
+PROVENANCE = b"provenance"
+
+# Two trainings of the same code on different processors drift apart by rounding. Over the first
+# few epochs they stay within this much of each other: |a - b| <= ABSOLUTE + RELATIVE * |b|.
+RELATIVE, ABSOLUTE = 5e-3, 2e-3
+
+
+class RecordDamaged(RuntimeError):
+    """A record is truncated, altered or half written."""
+
+
+class RecordingFailed(RuntimeError):
+    """A finished run could not be written; what was recorded before is intact."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A history and where it comes from.
+
+    ``history``: one row an epoch, the columns of `lib.observe`. ``provenance``
+    holds settings, key, device, threads, date, seconds, versions, code hashes
+    and checks. ``live``: trained in this process rather than read.
+    """
+
+    experiment: Experiment
+    history: pd.DataFrame
+    provenance: dict[str, Any]
+    live: bool = False
+
+    @property
+    def state(self) -> str:
+        """ "today's code", "checked by today's code" or "older code"."""
+        today = code_hashes()
+        if self.provenance["code"] == today:
+            return "today's code"
+        if any(check["code"] == today for check in self.provenance["checks"]):
+            return "checked by today's code"
+        return "older code"
+
+    @property
+    def early_stop(self) -> int:
+        """The epoch of least test error, the first of several: the paper's early stopping point."""
+        return int(self.history.loc[self.history["test_error"].idxmin(), "epoch"])
+
+    def at(self, epoch: int) -> pd.Series:
+        """The row of one epoch."""
+        return self.history.set_index("epoch").loc[epoch]
+
+
+class Runs(Sequence[Run]):
+    """The runs of one experiment over several seeds."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = list(runs)
+
+    def __getitem__(self, index):
+        return self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.experiment.seed for run in self]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All histories below each other, with a column ``seed``."""
+        return pd.concat([run.history.assign(seed=run.experiment.seed) for run in self], ignore_index=True)
+
+    def wide(self, column: str) -> pd.DataFrame:
+        """One column of the histories: a row an epoch, a column a seed."""
+        return self.table.pivot(index="epoch", columns="seed", values=column)
+
+    @property
+    def early_stops(self) -> np.ndarray:
+        return np.array([run.early_stop for run in self])
+
+    def at_early_stop(self, column: str) -> np.ndarray:
+        return np.array([run.at(run.early_stop)[column] for run in self])
+
+    def provenance_line(self) -> str:
+        """Where these numbers come from, in a line."""
+        seconds = sum(run.provenance["seconds"] for run in self)
+        took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        devices = _join({run.provenance["device"] for run in self})
+        dates = sorted({run.provenance["date"][:10] for run in self})
+        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        code = _join({run.provenance["code_id"] for run in self})
+        states = _join({run.state for run in self})
+        how = "Trained live" if all(run.live for run in self) else "Recorded"
+        return f"{how} on {devices}, {when}; {len(self)} seeds, {took} in all; code {code} ({states})"
+
+
+def _join(words: set[str]) -> str:
+    return " and ".join(sorted(words))
+
+
+@cache
+def code_hashes() -> dict[str, str]:
+    """A hash of each room that the numbers depend on: of what it does, not how it is laid out."""
+    return {room: _code_hash((ROOT / "lib" / f"{room}.py").read_text()) for room in ROOMS}
+
+
+def code_id(hashes: dict[str, str]) -> str:
+    """Eight digits for all rooms together."""
+    return hashlib.sha256("".join(hashes[room] for room in sorted(hashes)).encode()).hexdigest()[:8]
+
+
+def _code_hash(source: str) -> str:
+    """Comments, docstrings and white space do not count; the same in every Python version."""
+    kept, line_begins = [], True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.COMMENT, tokenize.NL):
+            continue
+        if token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
+            line_begins = True
+            continue
+        docstring = token.type == tokenize.STRING and line_begins
+        line_begins = False
+        if not docstring:
+            kept.append("".join(token.string.split()))
+    return hashlib.sha256("".join(kept).encode()).hexdigest()[:12]
+
+
+class Store:
+    """A folder of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, experiment: Experiment) -> Path:
+        return self.folder / f"{experiment.slug}.parquet"
+
+    def has(self, experiment: Experiment) -> bool:
+        return self.path(experiment).exists()
+
+    def get(self, experiment: Experiment) -> Run | None:
+        """The record of this experiment, or None. A damaged one is moved aside, said so, and counts as none."""
+        path = self.path(experiment)
+        if not path.exists():
+            return None
+        try:
+            history, provenance = read(path)
+            if provenance["key"] != experiment.key:
+                raise RecordDamaged(f"{path} holds the run {provenance['key']}, not {experiment.key}")
+        except RecordDamaged as damage:
+            aside = move_aside(path)
+            tqdm.write(f"{damage}. It was moved to {aside.name}; the run is made anew.")
+            return None
+        return Run(experiment, history, provenance)
+
+    def put(self, run: Run) -> None:
+        """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
+        write(self.path(run.experiment), run.history, run.provenance)
+
+    def paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
+
+
+def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
+    sealed = provenance | {"digest": _digest(history, provenance)}
+    table = pa.Table.from_pandas(history, preserve_index=False).replace_schema_metadata(
+        {PROVENANCE: json.dumps(sealed, sort_keys=True).encode()}
+    )
+    try:
+        with atomic(path) as part:
+            pq.write_table(table, part, compression="zstd")
+    except OSError as error:
+        raise RecordingFailed(f"{path.name} could not be written ({error}); nothing that stood there was changed") from error
+
+
+def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """History and provenance; RecordDamaged if anything in the file was altered."""
+    try:
+        table = pq.read_table(path)
+        provenance = json.loads(table.schema.metadata[PROVENANCE])
+        digest = provenance.pop("digest")
+        history = table.replace_schema_metadata(None).to_pandas()
+        found = _digest(history, provenance)
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise RecordDamaged(f"{path.name} is damaged ({type(error).__name__})") from error
+    if found != digest:
+        raise RecordDamaged(f"{path.name} was altered: its checksum does not fit")
+    return history, provenance
+
+
+def _digest(history: pd.DataFrame, provenance: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode())
+    for name in history.columns:
+        values = history[name].to_numpy()
+        digest.update(f"{name}:{values.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def history_frame(rows: list[Row]) -> pd.DataFrame:
+    """Rows as a table: epoch as int64, all else as float64."""
+    return pd.DataFrame(rows).astype({"epoch": "int64"})
+
+
+def obtain(
+    wanted: Sequence[Experiment],
+    *,
+    fresh: bool = False,
+    keep: bool = True,
+    machine: Machine = Machine(),
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> Runs:
+    """The runs of these experiments: read where recorded, trained where not.
+
+    ``fresh`` trains all of them anew; ``keep=False`` neither reads nor writes
+    records. New runs go into the reader's own store, or into the book's when
+    the environment variable CLEAN_PRIORITY_RECORD is 1.
+    """
+    for experiment in wanted:
+        experiment.validate()
+    book, own = Store(RECORDS), Store(data_folder(folder) / "records")
+    into = book if os.environ.get(RECORD_VARIABLE) == "1" else own
+    runs = []
+    for experiment in wanted:
+        found = None if fresh or not keep else book.get(experiment) or own.get(experiment)
+        if found is None:
+            found = train(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
+            if keep:
+                _keep(into, found)
+        runs.append(found)
+    return Runs(runs)
+
+
+def recorded(wanted: Iterable[Experiment], folder: str | Path | None = None) -> bool:
+    """Whether each of these experiments has a record."""
+    stores = (Store(RECORDS), Store(data_folder(folder) / "records"))
+    return all(any(store.has(experiment) for store in stores) for experiment in wanted)
+
+
+def _keep(store: Store, run: Run) -> None:
+    try:
+        store.put(run)
+    except RecordingFailed as failure:
+        if store.folder == RECORDS:  # recording was the purpose
+            raise
+        tqdm.write(f"{failure}. The run goes on without a record.")
+
+
+def train(
+    experiment: Experiment,
+    *,
+    machine: Machine = Machine(),
+    folder: str | Path | None = None,
+    resume: bool = True,
+    progress: bool = True,
+) -> Run:
+    """Train one experiment now and say where the numbers come from."""
+    rows, seconds = experiments.run(experiment, machine=machine, folder=folder, resume=resume, progress=progress)
+    return Run(experiment, history_frame(rows), provenance_of(experiment, machine, seconds), live=True)
+
+
+def provenance_of(experiment: Experiment, machine: Machine, seconds: float) -> dict[str, Any]:
+    hashes = code_hashes()
+    return {
+        "key": experiment.key,
+        "settings": as_dict(experiment),
+        "device": device_name(machine.resolve()),
+        "threads": torch.get_num_threads(),
+        "compile": machine.compile,
+        "channels_last": machine.channels_last,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "versions": {
+            "book": lib.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "code": hashes,
+        "code_id": code_id(hashes),
+        "commit": _commit(),
+        "checks": [],
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """A name to print: the card's, or the processor's with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_processor()} CPU ({threads} thread{'s' if threads > 1 else ''})"
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@cache
+def _commit() -> str | None:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def experiment_from(settings: dict[str, Any]) -> Experiment:
+    """The experiment whose `as_dict` these settings are."""
+    parts = {name: kind(**_tuples(settings.get(name, {}))) for name, kind in _PARTS.items()}
+    return Experiment(**parts, seed=settings.get("seed", 0))
+
+
+_PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of re-training the first epochs of a record."""
+
+    path: Path
+    epochs: int
+    agrees: bool
+    worst: str  # the column that differs most, and by how much
+
+
+def verify(path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None) -> Verification:
+    """Re-train the first ``epochs`` of a record; where they agree, stamp it as checked by today's code.
+
+    Agreement: every number within ABSOLUTE + RELATIVE times its recorded
+    value. The numbers in the record are never changed.
+    """
+    history, provenance = read(path)
+    experiment = experiment_from(provenance["settings"])
+    epochs = min(epochs, experiment.train.epochs)
+    short = replace(experiment, train=replace(experiment.train, epochs=epochs))
+    rows, _ = experiments.run(short, machine=machine, folder=folder, resume=False)
+    today = history_frame(rows)
+    agrees, worst = compare(today, history.head(len(today)))
+    if agrees:
+        stamp = {
+            "code": code_hashes(),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": device_name(machine.resolve()),
+            "epochs": epochs,
+            "worst": worst,
+        }
+        write(path, history, provenance | {"checks": [*provenance["checks"], stamp]})
+    return Verification(path, epochs, agrees, worst)
+
+
+def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame) -> tuple[bool, str]:
+    """Whether two tables agree within the stated tolerance, and where they differ most."""
+    if set(today.columns) != set(recorded_rows.columns):
+        return False, f"columns differ: {sorted(set(today.columns) ^ set(recorded_rows.columns))}"
+    a = today[sorted(today.columns)].to_numpy()
+    b = recorded_rows[sorted(today.columns)].to_numpy()
+    excess = np.abs(a - b) / (ABSOLUTE + RELATIVE * np.abs(b))
+    excess = np.where(np.isnan(a) & np.isnan(b), 0.0, excess)
+    if np.isnan(excess).any():
+        return False, "one has NaN where the other has a number"
+    row, column = np.unravel_index(excess.argmax(), excess.shape)
+    name = sorted(today.columns)[column]
+    return bool(excess.max() <= 1), f"{name} in epoch {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"

@@ -1,0 +1,199 @@
+"""The training loop: tensors on the device, no per-sample Python, resumable.
+
+Mini-batch SGD (Eq. 4) with everything on one device. On a CPU a run is
+deterministic, and a run that was killed and resumed gives the same numbers as
+one that was not.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lib.data import Task, pixels
+from lib.files import atomic, move_aside
+from lib.noise import NoisyLabels
+from lib.observe import Row, sample_losses
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What determines the numbers of a training."""
+
+    lr: float
+    epochs: int
+    batch_size: int | None = 256  # None: the full batch, so that an epoch is one step of Eq. 4
+    momentum: float = 0.0
+    precision: str = "float32"  # of the training passes; observing is always float32
+
+    def validate(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, or None for the full batch, not {self.batch_size}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; there are: {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a training is carried out: it changes the speed, not the experiment."""
+
+    device: str = "auto"  # auto: CUDA where there is one
+    compile: bool = False  # torch.compile of the training step's forward pass
+    channels_last: bool = False  # memory layout of convolutional networks
+
+    def resolve(self) -> torch.device:
+        """The device; ValueError for an unknown name, or CUDA where there is none."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"unknown device {self.device!r}; there are: auto, cpu, cuda")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device 'cuda' was asked for, but PyTorch sees no CUDA card here; use 'cpu' or 'auto'")
+        return torch.device(self.device)
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became NaN or infinite; ``history`` holds the rows up to then."""
+
+    def __init__(self, epoch: int, history: list[Row]) -> None:
+        super().__init__(
+            f"the training loss was not finite in epoch {epoch}; the {len(history)} rows before it are kept in "
+            "this error's `history`. A smaller learning rate usually helps."
+        )
+        self.epoch, self.history = epoch, history
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    labels: NoisyLabels,
+    config: TrainConfig,
+    observe: Callable[[nn.Module], Row],
+    generator: torch.Generator,
+    *,
+    machine: Machine = Machine(),
+    checkpoint: "Checkpoint | None" = None,
+    description: str = "",
+    progress: bool = True,
+) -> list[Row]:
+    """Train ``model`` in place; return one row an epoch, the first before any step.
+
+    ``generator`` (a CPU one) gives the order of the images, the same on every
+    device. Raises TrainingDiverged. With a ``checkpoint`` the run goes on
+    from where an earlier one was cut off.
+    """
+    config.validate()
+    optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, fused=True)
+    history = checkpoint.restore(model, optimizer, generator) if checkpoint else []
+    if not history:
+        history.append({"epoch": 0, **observe(model)})
+    forward = torch.compile(model) if machine.compile else model
+    epochs = range(len(history), config.epochs + 1)
+    for epoch in tqdm(epochs, desc=description or "epochs", unit="epoch", disable=not progress, leave=False):
+        loss = run_epoch(forward, task, labels.given, config, optimizer, generator)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(epoch, history)
+        history.append({"epoch": epoch, **observe(model)})
+        if checkpoint and epoch < config.epochs:
+            checkpoint.save(model, optimizer, generator, history)
+    return history
+
+
+def run_epoch(
+    model: nn.Module,
+    task: Task,
+    given: Tensor,
+    config: TrainConfig,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> float:
+    """One pass over the training set in a new random order; returns the mean loss seen."""
+    model.train()
+    n, device = len(given), given.device
+    order = torch.randperm(n, generator=generator).to(device, non_blocking=True)
+    total = torch.zeros((), device=device)  # stays on the device: reading it every step would stall a GPU
+    bfloat16 = config.precision == "bfloat16"
+    for batch in order.split(config.batch_size or n):
+        images = pixels(task.train_images.index_select(0, batch), task.white)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            logits = model(images)
+        loss = sample_losses(logits.float(), given.index_select(0, batch)).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(batch)
+    return (total / n).item()
+
+
+class Checkpoint:
+    """State of an unfinished run on disk, replaced whole and at most every ``seconds``.
+
+    ``key`` names the experiment: a file of another one is refused. A damaged
+    file is moved aside and the run begins anew. A disk that is full costs the
+    checkpoint, not the run.
+    """
+
+    def __init__(self, path: Path, key: str, seconds: float = 10.0) -> None:
+        self.path, self.key, self.seconds = path, key, seconds
+        self._saved = time.monotonic()
+        self._complained = False
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: list[Row]) -> None:
+        if time.monotonic() - self._saved < self.seconds:
+            return
+        state = {
+            "key": self.key,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "order": generator.get_state(),
+            "history": history,
+        }
+        try:
+            with atomic(self.path) as part:
+                torch.save(state, part)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            if not self._complained:
+                tqdm.write(f"no checkpoint could be written to {self.path} ({error}); the run goes on without")
+            self._complained = True
+        self._saved = time.monotonic()
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> list[Row]:
+        """Load the state if there is one; returns the rows so far, or an empty list."""
+        if not self.path.exists():
+            return []
+        device = next(model.parameters()).device
+        try:
+            state = torch.load(self.path, map_location=device, weights_only=True)
+            if state["key"] != self.key:
+                raise ValueError("it belongs to another experiment")
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            generator.set_state(state["order"].cpu())
+            return state["history"]
+        except Exception as error:
+            aside = move_aside(self.path)
+            raise CheckpointDamaged(aside, error) from error
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class CheckpointDamaged(RuntimeError):
+    """A checkpoint could not be used; it was moved to ``aside``."""
+
+    def __init__(self, aside: Path, error: Exception) -> None:
+        super().__init__(f"the checkpoint could not be used ({error}); it was moved to {aside}")
+        self.aside = aside
