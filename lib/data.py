@@ -72,10 +72,12 @@ class Task:
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return len(self.class_names)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
         return tuple(self.train_images.shape[1:])
 
     @property
@@ -84,6 +86,7 @@ class Task:
         return 1 if self.classes == 2 else self.classes
 
     def to(self, device: torch.device | str) -> "Task":
+        """The same task with its tensors on ``device``."""
         tensors = {name: getattr(self, name).to(device) for name in ARRAYS}
         return replace(self, **tensors)
 
@@ -178,9 +181,7 @@ def _digits(seed: int) -> Task:
     of_class = [order[labels[order] == c] for c in range(10)]
     test = torch.cat([index[: len(index) // 3] for index in of_class])
     train = torch.cat([index[len(index) // 3 :] for index in of_class])
-    return Task(
-        images[train], labels[train], images[test], labels[test], class_names=tuple("0123456789"), white=16.0
-    )
+    return Task(images[train], labels[train], images[test], labels[test], class_names=tuple("0123456789"), white=16.0)
 
 
 def _task_from(arrays: dict[str, np.ndarray]) -> Task:

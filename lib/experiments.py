@@ -74,12 +74,16 @@ def as_dict(config: Any) -> dict[str, Any]:
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         if value == default:
             continue
-        settings[item.name] = as_dict(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        settings[item.name] = (
+            as_dict(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        )
     return settings
 
 
 def with_seeds(experiment: Experiment, seeds: int | Iterable[int]) -> list[Experiment]:
-    """The same experiment once for each seed (a number n stands for 0 to n - 1)."""
+    """The same experiment once for each seed (a number n stands for 0 to n - 1). ValueError for none."""
+    if isinstance(seeds, int) and seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
     return [replace(experiment, seed=seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)]
 
 
@@ -104,6 +108,15 @@ class Prepared:
         return self.task.train_images[self.observer.watched]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: one row an epoch, the seconds this took here, and the CPU threads it used."""
+
+    history: list[Row]
+    seconds: float
+    threads: int
+
+
 def prepare(
     experiment: Experiment, machine: Machine = Machine(), folder: str | Path | None = None, task: Task | None = None
 ) -> Prepared:
@@ -115,7 +128,9 @@ def prepare(
     experiment.validate()
     device = machine.resolve()
     task = task or load(experiment.data, folder)
-    labels = symmetric(task.train_labels, experiment.noise.noise_rate, task.classes, generator(experiment.seed, "noise"))
+    labels = symmetric(
+        task.train_labels, experiment.noise.noise_rate, task.classes, generator(experiment.seed, "noise")
+    )
     model = build(experiment.model, task.input_shape, task.outputs, generator(experiment.seed, "weights")).to(device)
     if machine.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -133,10 +148,9 @@ def run(
     resume: bool = True,
     checkpoint_seconds: float = 10.0,
     progress: bool = True,
-) -> tuple[list[Row], float]:
+) -> Outcome:
     """Train from the start, or from where an interrupted run stopped.
 
-    Returns the history, one row an epoch, and the seconds that this call took.
     Checkpoints lie in the data folder and are deleted when the run is done
     (`run` with one's own ``task`` makes none: the configuration does not name
     its data). A run that diverges leaves its history beside them, as JSON.
@@ -149,18 +163,20 @@ def run(
     for attempt in range(2):
         ready = prepare(experiment, machine, folder, task)
         try:
-            history = train(
-                ready.model,
-                ready.task,
-                ready.labels,
-                experiment.train,
-                ready.observer,
-                generator(experiment.seed, "order"),
-                machine=machine,
-                checkpoint=checkpoint,
-                description=f"{experiment.data.name}, seed {experiment.seed}",
-                progress=progress,
-            )
+            batch = experiment.train.batch_size or len(ready.labels.given)
+            with machine.cpu_threads(ready.model, batch) as threads:
+                history = train(
+                    ready.model,
+                    ready.task,
+                    ready.labels,
+                    experiment.train,
+                    ready.observer,
+                    generator(experiment.seed, "order"),
+                    machine=machine,
+                    checkpoint=checkpoint,
+                    description=f"{experiment.data.name}, seed {experiment.seed}",
+                    progress=progress,
+                )
             break
         except CheckpointDamaged as damage:
             if attempt:
@@ -176,4 +192,4 @@ def run(
             raise
     if checkpoint:
         checkpoint.discard()
-    return history, time.perf_counter() - begun
+    return Outcome(history, time.perf_counter() - begun, threads)

@@ -144,8 +144,10 @@ def _add_gradient(total: Tensor, h: Tensor, cotangent: Tensor, weights: Sequence
 
 
 def model_derivatives(model: nn.Module, images: Tensor, *, white: float = 255.0, logit: int = 0) -> Tensor:
-    """grad h_logit(w; x) of each image (§ 3.1): float ``[n, parameters]``, so for few images."""
-    weights = dict(zip((name for name, p in model.named_parameters() if p.requires_grad), parameters(model), strict=True))
+    """Grad h_logit(w; x) of each image (§ 3.1): float ``[n, parameters]``, so for few images."""
+    weights = dict(
+        zip((name for name, p in model.named_parameters() if p.requires_grad), parameters(model), strict=True)
+    )
     dtype = next(iter(weights.values())).dtype
 
     def output(some: dict[str, Tensor], image: Tensor) -> Tensor:

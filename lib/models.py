@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class ModelConfig:
     antisymmetric: bool = False
 
     def validate(self) -> None:
+        """Raise ValueError for an unknown init or impossible widths."""
         if self.init not in INITS:
             raise ValueError(f"unknown init {self.init!r}; there are: {', '.join(INITS)}")
         if not self.widths or min(self.widths) < 1:
@@ -45,7 +47,7 @@ def build(config: ModelConfig, input_shape: tuple[int, ...], outputs: int, gener
 def fully_connected(sizes: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
     """Linear layers of the given sizes with ReLU between, PyTorch's default initialisation."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
         bound = 1 / math.sqrt(fan_in)
         nn.init.uniform_(linear.weight, -bound, bound, generator=generator)
@@ -63,6 +65,7 @@ class NTKLinear(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[n, fan_in]`` to ``[n, fan_out]``."""
         return self.scale * nn.functional.linear(x, self.weight)
 
 
@@ -75,7 +78,7 @@ def ntk_fully_connected(
     width, as in Eqs. 6 and 7.
     """
     layers: list[nn.Module] = [nn.Flatten()]
-    for depth, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for depth, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         scale = 1.0 if depth == 0 else 1 / math.sqrt(fan_in)
         layers += [NTKLinear(fan_in, fan_out, scale, generator), activation()]
     return nn.Sequential(*layers[:-1])
@@ -94,4 +97,5 @@ class Antisymmetric(nn.Module):
         self.minus = copy.deepcopy(network)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Inputs and outputs of one copy."""
         return (self.plus(x) - self.minus(x)) / math.sqrt(2)

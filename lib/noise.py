@@ -13,6 +13,7 @@ class NoiseConfig:
     noise_rate: float  # delta of the paper, in [0, 1)
 
     def validate(self) -> None:
+        """Raise ValueError for a rate outside [0, 1)."""
         if not 0 <= self.noise_rate < 1:
             raise ValueError(f"noise_rate must lie in [0, 1), not {self.noise_rate}")
 
@@ -31,6 +32,7 @@ class NoisyLabels:
 
     @property
     def is_noisy(self) -> Tensor:
+        """Where the given label is wrong, bool ``[n]``."""
         return self.given != self.true
 
     def realised_rate(self) -> list[float]:
@@ -38,6 +40,7 @@ class NoisyLabels:
         return [self.is_noisy[self.true == c].float().mean().item() for c in range(self.classes)]
 
     def to(self, device: torch.device | str) -> "NoisyLabels":
+        """The same labels on ``device``."""
         return NoisyLabels(self.given.to(device), self.true.to(device), self.classes)
 
 

@@ -52,6 +52,7 @@ class ObserveConfig:
     watched: int = 0  # flipped training images followed one by one
 
     def validate(self) -> None:
+        """Raise ValueError for negative counts, or truth without gradients."""
         for name in ("tangent_images", "watched"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")

@@ -36,7 +36,7 @@ from lib.observe import Row
 from lib.paths import RECORDS, ROOT, data_folder
 from lib.train import Machine
 
-RECORD_VARIABLE = "CLEAN_PRIORITY_RECORD"  # set to 1, live runs go into the book's records
+MODE_VARIABLE = "CLEAN_PRIORITY_MODE"  # "record": new runs go into the book's records; "replay": no new runs
 ROOMS = ("data", "noise", "models", "gradients", "observe", "train", "experiments")  # what the numbers depend on
 PROVENANCE = b"provenance"
 
@@ -47,6 +47,10 @@ RELATIVE, ABSOLUTE = 5e-3, 2e-3
 
 class RecordDamaged(RuntimeError):
     """A record is truncated, altered or half written."""
+
+
+class NotRecorded(RuntimeError):
+    """A run was wanted that has no record, where nothing may be trained."""
 
 
 class RecordingFailed(RuntimeError):
@@ -104,6 +108,7 @@ class Runs(Sequence[Run]):
 
     @property
     def seeds(self) -> list[int]:
+        """The seed of each run."""
         return [run.experiment.seed for run in self]
 
     @property
@@ -117,9 +122,11 @@ class Runs(Sequence[Run]):
 
     @property
     def early_stops(self) -> np.ndarray:
+        """The early stopping epoch of each run."""
         return np.array([run.early_stop for run in self])
 
     def at_early_stop(self, column: str) -> np.ndarray:
+        """The value of a column at each run's early stop."""
         return np.array([run.at(run.early_stop)[column] for run in self])
 
     def provenance_line(self) -> str:
@@ -173,9 +180,11 @@ class Store:
         self.folder = Path(folder)
 
     def path(self, experiment: Experiment) -> Path:
+        """Where the record of an experiment is, or would be."""
         return self.folder / f"{experiment.slug}.parquet"
 
     def has(self, experiment: Experiment) -> bool:
+        """Whether there is a file for this experiment."""
         return self.path(experiment).exists()
 
     def get(self, experiment: Experiment) -> Run | None:
@@ -198,10 +207,12 @@ class Store:
         write(self.path(run.experiment), run.history, run.provenance)
 
     def paths(self) -> list[Path]:
+        """All records in this folder."""
         return sorted(self.folder.glob("*.parquet"))
 
 
 def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
+    """Write a record whole, sealed by a checksum over history and provenance."""
     sealed = provenance | {"digest": _digest(history, provenance)}
     table = pa.Table.from_pandas(history, preserve_index=False).replace_schema_metadata(
         {PROVENANCE: json.dumps(sealed, sort_keys=True).encode()}
@@ -210,7 +221,9 @@ def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None
         with atomic(path) as part:
             pq.write_table(table, part, compression="zstd")
     except OSError as error:
-        raise RecordingFailed(f"{path.name} could not be written ({error}); nothing that stood there was changed") from error
+        raise RecordingFailed(
+            f"{path.name} could not be written ({error}); nothing that stood there was changed"
+        ) from error
 
 
 def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -254,20 +267,23 @@ def obtain(
     """The runs of these experiments: read where recorded, trained where not.
 
     ``fresh`` trains all of them anew; ``keep=False`` neither reads nor writes
-    records. New runs go into the reader's own store, or into the book's when
-    the environment variable CLEAN_PRIORITY_RECORD is 1.
+    records. New runs go into the reader's own store. The environment variable
+    CLEAN_PRIORITY_MODE changes that: "record" puts them into the book's,
+    "replay" raises NotRecorded in place of training what should be recorded.
     """
     for experiment in wanted:
         experiment.validate()
     book, own = Store(RECORDS), Store(data_folder(folder) / "records")
-    into = book if os.environ.get(RECORD_VARIABLE) == "1" else own
+    mode = os.environ.get(MODE_VARIABLE, "")
     runs = []
     for experiment in wanted:
         found = None if fresh or not keep else book.get(experiment) or own.get(experiment)
         if found is None:
+            if keep and mode == "replay":
+                raise NotRecorded(f"{experiment.slug} has no record")
             found = train(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
             if keep:
-                _keep(into, found)
+                _keep(book if mode == "record" else own, found)
         runs.append(found)
     return Runs(runs)
 
@@ -296,21 +312,20 @@ def train(
     progress: bool = True,
 ) -> Run:
     """Train one experiment now and say where the numbers come from."""
-    rows, seconds = experiments.run(experiment, machine=machine, folder=folder, resume=resume, progress=progress)
-    return Run(experiment, history_frame(rows), provenance_of(experiment, machine, seconds), live=True)
+    outcome = experiments.run(experiment, machine=machine, folder=folder, resume=resume, progress=progress)
+    return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 
 
-def provenance_of(experiment: Experiment, machine: Machine, seconds: float) -> dict[str, Any]:
+def _provenance(experiment: Experiment, machine: Machine, outcome: experiments.Outcome) -> dict[str, Any]:
     hashes = code_hashes()
     return {
         "key": experiment.key,
         "settings": as_dict(experiment),
-        "device": device_name(machine.resolve()),
-        "threads": torch.get_num_threads(),
+        "device": device_name(machine.resolve(), outcome.threads),
         "compile": machine.compile,
         "channels_last": machine.channels_last,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
+        "seconds": round(outcome.seconds, 1),
         "versions": {
             "book": lib.__version__,
             "python": platform.python_version(),
@@ -324,11 +339,10 @@ def provenance_of(experiment: Experiment, machine: Machine, seconds: float) -> d
     }
 
 
-def device_name(device: torch.device) -> str:
-    """A name to print: the card's, or the processor's with its threads."""
+def device_name(device: torch.device, threads: int) -> str:
+    """A name to print: the card's, or the processor's with the threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
     return f"{_processor()} CPU ({threads} thread{'s' if threads > 1 else ''})"
 
 
@@ -356,7 +370,9 @@ def experiment_from(settings: dict[str, Any]) -> Experiment:
     return Experiment(**parts, seed=settings.get("seed", 0))
 
 
-_PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
+_PARTS = {
+    name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")
+}
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
@@ -373,7 +389,9 @@ class Verification:
     worst: str  # the column that differs most, and by how much
 
 
-def verify(path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None) -> Verification:
+def verify(
+    path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
+) -> Verification:
     """Re-train the first ``epochs`` of a record; where they agree, stamp it as checked by today's code.
 
     Agreement: every number within ABSOLUTE + RELATIVE times its recorded
@@ -383,14 +401,14 @@ def verify(path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder:
     experiment = experiment_from(provenance["settings"])
     epochs = min(epochs, experiment.train.epochs)
     short = replace(experiment, train=replace(experiment.train, epochs=epochs))
-    rows, _ = experiments.run(short, machine=machine, folder=folder, resume=False)
-    today = history_frame(rows)
+    outcome = experiments.run(short, machine=machine, folder=folder, resume=False)
+    today = history_frame(outcome.history)
     agrees, worst = compare(today, history.head(len(today)))
     if agrees:
         stamp = {
             "code": code_hashes(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": device_name(machine.resolve()),
+            "device": device_name(machine.resolve(), outcome.threads),
             "epochs": epochs,
             "worst": worst,
         }

@@ -6,8 +6,10 @@ one that was not.
 """
 
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from lib.noise import NoisyLabels
 from lib.observe import Row, sample_losses
 
 PRECISIONS = ("float32", "bfloat16")
+SMALL_STEP = 50_000_000  # images times parameters of a step that one CPU thread does best alone
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class TrainConfig:
     precision: str = "float32"  # of the training passes; observing is always float32
 
     def validate(self) -> None:
+        """Raise ValueError for settings that cannot be meant."""
         if not self.lr > 0:
             raise ValueError(f"lr must be above 0, not {self.lr}")
         if self.epochs < 1:
@@ -53,6 +57,22 @@ class Machine:
     device: str = "auto"  # auto: CUDA where there is one
     compile: bool = False  # torch.compile of the training step's forward pass
     channels_last: bool = False  # memory layout of convolutional networks
+    threads: int | None = None  # of the CPU; None: one for small networks, else as many as PyTorch chooses
+
+    @contextmanager
+    def cpu_threads(self, model: nn.Module, batch: int) -> Iterator[int]:
+        """Set the CPU threads that a training step on ``batch`` images is worth; gives their number.
+
+        Below some tens of millions of multiplications a step, threads spend their
+        time waiting for each other: on a busy machine a hundred times longer.
+        """
+        before = torch.get_num_threads()
+        small = batch * sum(p.numel() for p in model.parameters()) < SMALL_STEP
+        torch.set_num_threads(self.threads or (1 if small else before))
+        try:
+            yield torch.get_num_threads()
+        finally:
+            torch.set_num_threads(before)
 
     def resolve(self) -> torch.device:
         """The device; ValueError for an unknown name, or CUDA where there is none."""
@@ -98,11 +118,13 @@ def train(
     config.validate()
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, fused=True)
     history = checkpoint.restore(model, optimizer, generator) if checkpoint else []
+    forward = torch.compile(model) if machine.compile else model
     if not history:
         history.append({"epoch": 0, **observe(model)})
-    forward = torch.compile(model) if machine.compile else model
     epochs = range(len(history), config.epochs + 1)
-    for epoch in tqdm(epochs, desc=description or "epochs", unit="epoch", disable=not progress, leave=False):
+    # tqdm's bars in notebooks do not heed its own switch, the environment variable TQDM_DISABLE.
+    hidden = not progress or "TQDM_DISABLE" in os.environ
+    for epoch in tqdm(epochs, desc=description or "epochs", unit="epoch", leave=False, disable=hidden):
         loss = run_epoch(forward, task, labels.given, config, optimizer, generator)
         if not math.isfinite(loss):
             raise TrainingDiverged(epoch, history)
@@ -151,7 +173,10 @@ class Checkpoint:
         self._saved = time.monotonic()
         self._complained = False
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: list[Row]) -> None:
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: list[Row]
+    ) -> None:
+        """Write the state, unless the last time is less than ``seconds`` ago."""
         if time.monotonic() - self._saved < self.seconds:
             return
         state = {
@@ -188,6 +213,7 @@ class Checkpoint:
             raise CheckpointDamaged(aside, error) from error
 
     def discard(self) -> None:
+        """Delete the file: the run is done."""
         self.path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make book` and `make test`.
+# Needs Python 3.11 or later, make and git.
+
+PYTHON ?= python3
+# Exact versions that were tested; `make CONSTRAINTS= book` takes the newest instead.
+CONSTRAINTS ?= -c requirements-tested.txt
+RUN := .venv/bin/python
+
+.PHONY: help install book test bench lab clean
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: .venv/installed  ## make .venv and install the book into it
+
+.venv/installed: pyproject.toml requirements-tested.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@echo "Installing (PyTorch is large: this takes some minutes once)"
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
+	@touch $@
+
+book: install  ## run every chapter live at smoke, build the site, say where it is
+	$(RUN) -m lib book
+
+test: install  ## lint, unit, notebook and book tests
+	$(RUN) -m lib test
+
+bench: install  ## benchmarks, side by side in one run
+	$(RUN) -m lib bench
+
+lab: install  ## open the notebooks in JupyterLab
+	$(RUN) -m pip install --quiet --disable-pip-version-check jupyterlab
+	$(RUN) -m jupyter lab notebooks
+
+clean:  ## remove what was built (records and data stay)
+	rm -rf _build .pytest_cache .ruff_cache

@@ -1,0 +1,146 @@
+"""One look for all figures.
+
+Opaque light faces, so that they read in light and dark pages; one column, so
+that they read on a phone; every curve has its own line style and is labelled
+where it ends, so that no colour is needed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+WIDTH = 5.8  # inches; at 390 px of screen an 11-point letter is still about 9 px high
+INK, PAPER = "#1b1b1f", "#fcfcfa"
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 150,
+        "figure.facecolor": PAPER,
+        "axes.facecolor": PAPER,
+        "savefig.facecolor": PAPER,
+        "savefig.transparent": False,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "font.size": 11,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "axes.labelsize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#e3e3df",
+        "grid.linewidth": 0.7,
+        "lines.linewidth": 1.8,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colour (of the Okabe-Ito set, told apart by all eyes) and line of one kind of curve."""
+
+    color: str
+    line: str | tuple = "-"
+
+
+CLEAN = Style("#0072B2")
+NOISY = Style("#D55E00", (0, (5, 1.5)))
+TEST = Style("#1b1b1f")
+TRAIN = Style("#7a5c99", (0, (1, 1)))
+FIRST = Style("#009E73", (0, (5, 1.5)))
+SECOND = Style("#AA5C8D", (0, (3, 1.2, 1, 1.2)))
+THEORY = Style("#6b6b70", (0, (1, 1)))
+
+
+def panels(rows: int, height: float = 2.1, *, common: bool = True) -> tuple[Figure, list[Axes]]:
+    """Panels below each other, by default with one common horizontal axis; height of each in inches."""
+    figure, axes = plt.subplots(
+        rows, 1, figsize=(WIDTH, height * rows + 0.5), sharex=common, squeeze=False, layout="constrained"
+    )
+    return figure, list(axes[:, 0])
+
+
+def curve(axes: Axes, values: pd.DataFrame, style: Style, label: str) -> None:
+    """Mean over seeds as a line, least to most as a band.
+
+    ``values``: a row an epoch (the index), a column a seed.
+    """
+    epochs = values.index.to_numpy()
+    axes.fill_between(epochs, values.min(axis=1), values.max(axis=1), color=style.color, alpha=0.18, linewidth=0)
+    (line,) = axes.plot(epochs, values.mean(axis=1), color=style.color, linestyle=style.line)
+    line.set_gid(label)  # label_ends reads it
+
+
+def early_stop(axes: Sequence[Axes], epochs: Sequence[int], text: str = "early stop") -> None:
+    """The paper's vertical dashed line at the mean early stopping epoch; a band over seeds."""
+    for one in axes:
+        one.axvspan(min(epochs), max(epochs), color="#8a8a80", alpha=0.18, linewidth=0, zorder=0)
+        one.axvline(float(np.mean(epochs)), color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
+    axes[0].annotate(
+        text, (float(np.mean(epochs)), 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+        textcoords="offset points", ha="center", va="bottom", fontsize=10,
+    )  # fmt: skip
+
+
+def level(axes: Axes, value: float, text: str, x: float = 0.01) -> None:
+    """A thin horizontal reference line with its name on it, beginning at ``x`` panel widths."""
+    axes.axhline(value, color=THEORY.color, linestyle=THEORY.line, linewidth=1.3, zorder=1)
+    axes.annotate(
+        text, (x, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+        fontsize=9.5, color=THEORY.color, va="bottom",
+    )  # fmt: skip
+
+
+def epoch_axis(axes: Sequence[Axes], last: int, label: str = "epoch") -> None:
+    """Epochs on an axis that shows both the first ten and the last hundred."""
+    ticks = [t for t in (0, 1, 3, 10, 30, 100, 300, 1000) if t <= last]
+    for one in axes:
+        one.set_xscale("symlog", linthresh=1, linscale=0.4)
+        one.set_xlim(0, last)
+        one.xaxis.set_major_locator(FixedLocator(ticks))
+        one.xaxis.set_minor_locator(NullLocator())
+        one.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[-1].set_xlabel(label)
+
+
+def label_ends(axes: Axes, gap: float = 0.115) -> None:
+    """Write each curve's name where it ends, pushed apart where they would overlap.
+
+    ``gap``: least distance of two names, in heights of the panel. Call it last.
+    """
+    lines = [line for line in axes.lines if line.get_gid()]
+    to_axes = (axes.transData + axes.transAxes.inverted()).transform
+    ends = [to_axes((line.get_xdata()[-1], line.get_ydata()[-1]))[1] for line in lines]
+    order = np.argsort(ends)
+    places = np.clip(np.asarray(ends)[order], 0.0, 1.0)
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    for i in range(len(places) - 1, -1, -1):  # and back down from the top
+        ceiling = 1.04 if i == len(places) - 1 else places[i + 1] - gap
+        places[i] = min(places[i], ceiling)
+    for place, index in zip(places, order, strict=True):
+        line = lines[index]
+        axes.annotate(
+            line.get_gid(), (1.015, place), xycoords="axes fraction", color=line.get_color(), va="center", fontsize=10.5
+        )
+
+
+def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:
+    """Small grey images with a title above each; ``images`` [n, height, width]."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.05 * rows), squeeze=False, layout="constrained")
+    for place in axes.flat:
+        place.axis("off")
+    for place, image, title in zip(axes.flat, images, titles, strict=False):
+        place.imshow(image, cmap="gray_r", interpolation="bicubic")
+        place.set_title(title, fontsize=9.5, loc="center")
+    return figure, axes

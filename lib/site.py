@@ -1,0 +1,200 @@
+"""The static book: staged, checked, built strictly.
+
+The book is built from a copy in ``_build/source``, so that what is written in
+for a build (the ledger, the repository's address) never changes the sources.
+"""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import chapters
+from lib.chapters import PROFILES
+from lib.claims import VERDICTS, Claim, gather
+from lib.files import atomic
+from lib.paths import BUILD, NOTEBOOKS, ROOT
+
+RUNS = BUILD / "runs"  # executed chapters: runs/<profile>/<chapter>.ipynb
+SOURCE = BUILD / "source"
+LEDGER_MARK = "<!-- ledger -->"
+REPOSITORY_LINE = 'REPOSITORY, COMMIT = "", ""'
+
+
+class SiteProblem(RuntimeError):
+    """Something that must not be published; the message names it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the book's repository is, for launch buttons and the Colab cell."""
+
+    repository: str  # https address
+    branch: str = "main"
+    commit: str = "HEAD"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+", self.repository):
+            raise ValueError(
+                f"the repository's address must look like https://host/owner/name, not {self.repository!r}"
+            )
+
+
+def build(published: Published | None = None) -> Path:
+    """Stage and build the book with warnings as errors; returns the path of index.html."""
+    check_notebooks()
+    stage(SOURCE, published)
+    options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book.cli.main",
+        "build",
+        str(SOURCE),
+        "--path-output",
+        str(BUILD),
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SiteProblem(f"jupyter-book failed:\n{done.stdout}\n{done.stderr}")
+    return BUILD / "_build" / "html" / "index.html"
+
+
+def check_notebooks() -> None:
+    """SiteProblem for a kept notebook with a traceback, a cell never run, or a figure without caption or alt text."""
+    problems = []
+    for name in chapters.names():
+        notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
+        for number, cell in enumerate(notebook["cells"]):
+            problems += [f"{name}, cell {number}: {problem}" for problem in cell_problems(cell)]
+    if problems:
+        raise SiteProblem("\n".join(problems))
+
+
+def cell_problems(cell: dict) -> list[str]:
+    """What is wrong with a kept cell; an empty list if nothing is."""
+    if cell["cell_type"] != "code" or not "".join(cell["source"]).strip():
+        return []
+    found = []
+    if cell["execution_count"] is None:
+        found.append("never executed")
+    if any(output["output_type"] == "error" for output in cell["outputs"]):
+        found.append("stored traceback")
+    if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+        wanted = cell["metadata"].get("mystnb", {})
+        if not wanted.get("figure", {}).get("caption") or not wanted.get("figure", {}).get("name"):
+            found.append("a figure without caption or name")
+        if not wanted.get("image", {}).get("alt"):
+            found.append("a figure without alt text")
+    return found
+
+
+def stage(source: Path, published: Published | None = None) -> None:
+    """Copy what the book is made of to ``source``, with ledger and address written in."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records"))
+    (source / "notebooks").mkdir()
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(path, source / "notebooks")
+    page = source / "book" / "ledger.md"
+    page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims())))
+    if published:
+        write_address(source, published)
+
+
+def write_address(source: Path, published: Published) -> None:
+    """Write the repository's address into the launch buttons and every Colab cell under ``source``."""
+    config = source / "_config.yml"
+    text = config.read_text()
+    wanted = 'url: ""  # written in when the book is published\n'
+    if wanted not in text:
+        raise SiteProblem("_config.yml has lost the line of the repository's address")
+    buttons = (
+        f"url: {published.repository}\n  path_to_book: .\n  branch: {published.branch}\n\n"
+        'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n'
+    )
+    text = text.replace(wanted, buttons).replace("use_repository_button: false", "use_repository_button: true")
+    config.write_text(text)
+    for path in (source / "notebooks").glob("*.ipynb"):
+        text = path.read_text()
+        line = json.dumps(REPOSITORY_LINE)[1:-1]
+        if line not in text:
+            raise SiteProblem(f"{path.name} has no line {REPOSITORY_LINE!r} in its setup cell")
+        filled = json.dumps(f'REPOSITORY, COMMIT = "{published.repository}", "{published.commit}"')[1:-1]
+        with atomic(path) as part:
+            part.write_text(text.replace(line, filled))
+
+
+def all_claims() -> list[Claim]:
+    """Claims of the kept chapters, and of the runs at other profiles in ``_build/runs``; the kept ones count first."""
+    kept = [NOTEBOOKS / f"{name}.ipynb" for name in chapters.names()]
+    runs = [path for profile in PROFILES for path in sorted((RUNS / profile).glob("[0-9][0-9]_*.ipynb"))]
+    runs = [path for path in runs if not path.stem.endswith(".failed")]
+    claims: dict[tuple[str, str, str], Claim] = {}
+    for claim in [*gather(runs), *gather(kept)]:
+        claims[claim.chapter, claim.id, claim.profile] = claim
+    return list(claims.values())
+
+
+def ledger(claims: Sequence[Claim]) -> str:
+    """The ledger as MyST: a count for each profile, then every claim by chapter with its verdicts."""
+    counts = []
+    for profile in PROFILES:
+        of_profile = [claim.verdict for claim in claims if claim.profile == profile]
+        cells = " | ".join(str(of_profile.count(verdict)) for verdict in VERDICTS)
+        counts.append(f"| `{profile}` | {cells} | {len(of_profile)} |")
+    head = " | ".join(f"{sign} {verdict}" for verdict, sign in VERDICTS.items())
+    parts = [f"| profile | {head} | claims |", "| --- | --- | --- | --- | --- |", *counts, ""]
+    for chapter in sorted({claim.chapter for claim in claims}):
+        parts += [f"## {{doc}}`/notebooks/{chapter}`", ""]
+        of_chapter = [claim for claim in claims if claim.chapter == chapter]
+        for id in dict.fromkeys(claim.id for claim in of_chapter):
+            parts += _entry([claim for claim in of_chapter if claim.id == id])
+    return "\n".join(parts)
+
+
+def _entry(claims: list[Claim]) -> list[str]:
+    """One claim at all profiles."""
+    first = claims[0]
+    rows = []
+    for claim in sorted(claims, key=lambda claim: PROFILES.index(claim.profile)):
+        how = "live" if claim.live else "recorded"
+        rows.append(
+            f'<div class="verdict"><strong>{claim.sign}</strong> at <code>{claim.profile}</code> '
+            f"({claim.count}, {claim.seeds} seeds, {how}): {html.escape(claim.values())}</div>"
+        )
+    return [
+        f":::{{admonition}} {first.source}",
+        ":class: ledger-entry",
+        f"{first.says} ({{numref}}`{first.figure}`)",
+        "",
+        *rows,
+        "",
+        f"Counted as true: {first.criterion}.",
+        ":::",
+        "",
+    ]
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """A few lines for the terminal: how many claims hold, and which do not."""
+    lines = []
+    for chapter in sorted({claim.chapter for claim in claims}):
+        of_chapter = [claim for claim in claims if claim.chapter == chapter]
+        counts = ", ".join(f"{sum(claim.verdict == verdict for claim in of_chapter)} {verdict}" for verdict in VERDICTS)
+        lines.append(f"{chapter} at {of_chapter[0].profile}: {counts}")
+        lines += [
+            f"  {claim.sign} ({claim.count}): {claim.source}: {claim.says}"
+            for claim in of_chapter
+            if claim.verdict != "holds"
+        ]
+    return "\n".join(lines)
