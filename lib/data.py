@@ -226,7 +226,7 @@ def _cached(name: str, folder: Path) -> dict[str, np.ndarray]:
             raise OSError(f"could not write {path} ({error}); name another folder by {DATA_VARIABLE}") from error
         return arrays
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ARRAYS}
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         raise DataDamaged(f"{path} is damaged ({error}). Delete it: it is made anew at the next load.") from error
@@ -248,16 +248,17 @@ def _from_torchvision(name: str, folder: Path) -> dict[str, np.ndarray]:
     for split in ("train", "test"):
         try:
             found = published(str(folder), train=split == "train", download=True)
-        except (AssertionError, ValueError, EOFError, TypeError) as error:
+        except (AssertionError, ValueError, EOFError, TypeError, OSError, RuntimeError) as error:
+            # torchvision has no exception of its own for a failed download
+            if isinstance(error, OSError) or "Error downloading" in str(error):
+                raise DataUnavailable(
+                    f"{name} is not in {folder} and could not be downloaded ({error}). Without a network, put "
+                    f"torchvision's files or {name}.npz ({', '.join(ARRAYS)}) there, or name another folder by the "
+                    f"environment variable {DATA_VARIABLE}. The digits need no download."
+                ) from error
             raise DataDamaged(
                 f"{name}: a file under {folder} is damaged ({error or type(error).__name__}). "
                 f"Delete {folder / DOWNLOADED[name]} and load again."
-            ) from error
-        except (OSError, RuntimeError) as error:
-            raise DataUnavailable(
-                f"{name} is not in {folder} and could not be downloaded ({error}). Without a network, put "
-                f"torchvision's files or {name}.npz ({', '.join(ARRAYS)}) there, or name another folder by the "
-                f"environment variable {DATA_VARIABLE}. The digits need no download."
             ) from error
         arrays[f"{split}_images"] = np.asarray(found.data)
         arrays[f"{split}_labels"] = np.asarray(found.targets, dtype=np.int64)

@@ -139,7 +139,11 @@ class Runs(Sequence[Run]):
         code = _join({run.provenance["code_id"] for run in self})
         states = _join({run.state for run in self})
         how = "Trained live" if all(run.live for run in self) else "Recorded"
-        return f"{how} on {devices}, {when}; {len(self)} seeds, {took} in all; code {code} ({states})"
+        return f"{how} on {devices}, {when}; {_count(len(self), 'seed')}, {took} in all; code {code} ({states})"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _join(words: set[str]) -> str:
@@ -343,7 +347,7 @@ def device_name(device: torch.device, threads: int) -> str:
     """A name to print: the card's, or the processor's with the threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()} CPU ({threads} thread{'s' if threads > 1 else ''})"
+    return f"{_processor()} CPU ({_count(threads, 'thread')})"
 
 
 @cache

@@ -17,7 +17,6 @@ from pathlib import Path
 from lib import chapters
 from lib.chapters import PROFILES
 from lib.claims import VERDICTS, Claim, gather
-from lib.files import atomic
 from lib.paths import BUILD, NOTEBOOKS, ROOT
 
 RUNS = BUILD / "runs"  # executed chapters: runs/<profile>/<chapter>.ipynb
@@ -50,20 +49,15 @@ def build(published: Published | None = None) -> Path:
     check_notebooks()
     stage(SOURCE, published)
     options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
-        "build",
-        str(SOURCE),
-        "--path-output",
-        str(BUILD),
-        *options,
-    ]
+    program = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
+    command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SiteProblem(f"jupyter-book failed:\n{done.stdout}\n{done.stderr}")
-    return BUILD / "_build" / "html" / "index.html"
+    index = BUILD / "_build" / "html" / "index.html"
+    if not index.exists():
+        raise SiteProblem(f"jupyter-book made no {index}:\n{done.stdout}\n{done.stderr}")
+    return index
 
 
 def check_notebooks() -> None:
@@ -102,18 +96,28 @@ def stage(source: Path, published: Published | None = None) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records"))
-    (source / "notebooks").mkdir()
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        shutil.copy(path, source / "notebooks")
+    copy_notebooks(source / "notebooks", published)
     page = source / "book" / "ledger.md"
     page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims())))
     if published:
-        write_address(source, published)
+        _write_buttons(source / "_config.yml", published)
 
 
-def write_address(source: Path, published: Published) -> None:
-    """Write the repository's address into the launch buttons and every Colab cell under ``source``."""
-    config = source / "_config.yml"
+def copy_notebooks(folder: Path, published: Published | None = None) -> None:
+    """Copy the chapters to a new ``folder``, with the repository's address in their setup cells if there is one."""
+    folder.mkdir(parents=True)
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        text = path.read_text()
+        line = json.dumps(REPOSITORY_LINE)[1:-1]
+        if line not in text:
+            raise SiteProblem(f"{path.name} has no line {REPOSITORY_LINE!r} in its setup cell")
+        if published:
+            filled = f'REPOSITORY, COMMIT = "{published.repository}", "{published.commit}"'
+            text = text.replace(line, json.dumps(filled)[1:-1])
+        (folder / path.name).write_text(text)
+
+
+def _write_buttons(config: Path, published: Published) -> None:
     text = config.read_text()
     wanted = 'url: ""  # written in when the book is published\n'
     if wanted not in text:
@@ -124,14 +128,6 @@ def write_address(source: Path, published: Published) -> None:
     )
     text = text.replace(wanted, buttons).replace("use_repository_button: false", "use_repository_button: true")
     config.write_text(text)
-    for path in (source / "notebooks").glob("*.ipynb"):
-        text = path.read_text()
-        line = json.dumps(REPOSITORY_LINE)[1:-1]
-        if line not in text:
-            raise SiteProblem(f"{path.name} has no line {REPOSITORY_LINE!r} in its setup cell")
-        filled = json.dumps(f'REPOSITORY, COMMIT = "{published.repository}", "{published.commit}"')[1:-1]
-        with atomic(path) as part:
-            part.write_text(text.replace(line, filled))
 
 
 def all_claims() -> list[Claim]:

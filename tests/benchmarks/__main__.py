@@ -1,0 +1,178 @@
+"""Speed and memory as ratios, both sides in one run: ``make bench``.
+
+Uses MNIST where it is in the data folder, else random images of the same
+number and shape (the work is the same). Nothing here is asserted by a test.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib import experiments
+from lib.data import DataConfig
+from lib.experiments import Experiment, generator, prepare
+from lib.models import ModelConfig
+from lib.noise import NoiseConfig
+from lib.observe import ObserveConfig
+from lib.paths import ROOT, data_folder
+from lib.train import TrainConfig, run_epoch
+from tests.benchmarks.dataloader_epoch import DataLoaderEpoch
+
+PAPER = Experiment(
+    DataConfig("mnist", classes=(7, 9)),
+    NoiseConfig(0.4),
+    ModelConfig((512, 512)),
+    TrainConfig(lr=0.1, epochs=2),
+    ObserveConfig(truth=True, tangent_images=16, watched=24),
+)
+
+
+def side_by_side(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each side; they take turns, so that what else the machine does hits all alike."""
+    for run in sides.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            begun = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - begun)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def report(what: str, value: float, unit: str, goal: str, detail: str) -> None:
+    print(f"{what:<58} {value:8.2f}{unit}   goal {goal:<8} {detail}", flush=True)
+
+
+def random_mnist(folder: Path) -> None:
+    """Files like MNIST's, with random images and as many sevens and nines."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for prefix, sizes in (("train", (6265, 5949)), ("t10k", (1028, 1009))):
+        labels = rng.permutation(np.repeat(np.uint8([7, 9]), sizes))
+        images = rng.integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, len(labels)) + labels.tobytes())
+
+
+def step_products(widths=(784, 512, 512, 1), batch=256) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Operands of every matrix product in a training step: outputs, weight gradients, gradients of hidden inputs."""
+    products = []
+    for depth, (a, b) in enumerate(pairwise(widths)):
+        x, w, d = torch.randn(batch, a), torch.randn(b, a), torch.randn(batch, b)
+        products += [(x, w.T), (d.T, x)] + ([(d, w)] if depth else [])
+    return products
+
+
+def epoch_benchmarks(folder: Path) -> None:
+    ready = prepare(PAPER, folder=folder)
+    n, batch = len(ready.labels.given), PAPER.train.batch_size
+    optimizer = torch.optim.SGD(ready.model.parameters(), lr=0.1, fused=True)
+    order = generator(0, "order")
+
+    def training() -> None:
+        run_epoch(ready.model, ready.task, ready.labels.given, PAPER.train, optimizer, order)
+
+    plain = prepare(replace(PAPER, observe=ObserveConfig()), folder=folder).observer
+    everything = ready.observer
+    other = DataLoaderEpoch(folder)
+
+    times = side_by_side(
+        {"ours": lambda: (training(), everything(ready.model)), "DataLoader": other.run}, rounds=3
+    )  # fmt: skip
+    report(
+        "epoch with every observable against a DataLoader's epoch", times["DataLoader"] / times["ours"], " x", ">= 8",
+        f"{times['ours']:.2f} s against {times['DataLoader']:.2f} s",
+    )  # fmt: skip
+
+    products = step_products(batch=batch)
+    flop = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in products) * n / batch
+    square = torch.randn(2048, 2048)
+
+    def same_products() -> None:
+        for _ in range(round(n / batch)):
+            for a, b in products:
+                a @ b
+
+    def square_products() -> None:
+        for _ in range(round(flop / (2 * 2048**3))):
+            square @ square
+
+    times = side_by_side(
+        {
+            "training": training,
+            "same": same_products,
+            "square": square_products,
+            "observing": lambda: plain(ready.model),
+            "everything": lambda: everything(ready.model),
+        },
+        rounds=9,
+    )
+    rates = {name: flop / times[name] / 1e9 for name in ("training", "same", "square")}
+    report(
+        "training: share of the same products' rate", 100 * rates["training"] / rates["same"], " %", ">= 60",
+        f"{rates['training']:.0f} of {rates['same']:.0f} GFLOP/s, {times['training']:.2f} s an epoch",
+    )  # fmt: skip
+    report(
+        "training: share of large square products' rate", 100 * rates["training"] / rates["square"], " %", "",
+        f"{rates['training']:.0f} of {rates['square']:.0f} GFLOP/s",
+    )  # fmt: skip
+    report(
+        "observing (errors, losses, residuals, subset gradients)", times["observing"] / times["training"], " x",
+        "<= 1.2", f"{times['observing']:.2f} s against {times['training']:.2f} s of training",
+    )  # fmt: skip
+    report(
+        "… with true-label gradients and tangents of 16 images", times["everything"] / times["training"], " x", "",
+        f"{times['everything']:.2f} s",
+    )  # fmt: skip
+
+
+MEMORY = """
+import torch
+from pathlib import Path
+def peak():  # in GiB; getrusage would give the parent's peak where that was higher
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+before = peak()
+from tests.benchmarks.__main__ import PAPER
+from lib import experiments
+experiments.run(PAPER, resume=False, progress=False)
+print(peak() - before)
+"""
+
+
+def memory_benchmark(folder: Path) -> None:
+    if not Path("/proc/self/status").exists():
+        print("peak memory: measured on Linux only")
+        return
+    env = os.environ | {"CLEAN_PRIORITY_DATA": str(folder)}
+    done = subprocess.run([sys.executable, "-c", MEMORY], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    report("peak memory of the paper's FCN run, beyond torch", float(done.stdout), " GiB", "< 1.5", "")
+
+
+def main() -> None:
+    os.environ["TQDM_DISABLE"] = "1"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} CPU threads")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = data_folder()
+        if not (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
+            folder = Path(temporary)
+            random_mnist(folder)
+        experiments.load(PAPER.data, folder)  # fills the cache
+        epoch_benchmarks(folder)
+        memory_benchmark(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lib.__main__ import main
+from lib.paths import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _environment_back(monkeypatch):
+    """`--data` sets the variable for the process: put back after each test."""
+    monkeypatch.setenv("CLEAN_PRIORITY_DATA", os.environ.get("CLEAN_PRIORITY_DATA", ""))
+
+
+def test_help_names_the_verbs():
+    done = subprocess.run([sys.executable, "-m", "lib", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    for verb in ("book", "run", "records", "data", "test", "bench", "parameters", "keep"):
+        assert verb in done.stdout
+
+
+def test_every_verb_of_the_makefile_is_one_of_ours():
+    makefile = (ROOT / "Makefile").read_text()
+    for verb in ("book", "test", "bench"):
+        assert f"$(RUN) -m lib {verb}" in makefile
+
+
+def test_importing_lib_needs_nothing_heavy():
+    heavy = ("torch", "papermill", "dask", "sphinx")
+    code = f"import sys, lib; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "99"], "unknown chapter '99'"),
+        (["run", "2", "-p", "nose_rate", "0.2"], "no parameter 'nose_rate'"),
+        (["run", "2", "-p", "noise_rate", "much"], "noise_rate cannot be 'much'"),
+        (["run", "1", "--profile", "paper"], "profile cannot be 'paper'"),
+        (["records", "verify", "no-such-record"], "no record fits"),
+        (["data", "minst"], "unknown data set 'minst'"),
+        (["keep", "99"], "unknown chapter"),
+        (["book", "--repository", "nowhere"], "must look like"),
+    ],
+)
+def test_mistakes_get_a_line_not_a_traceback(arguments, message, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_parameters_are_a_chapters_help(capsys):
+    assert main(["parameters", "2"]) == 0
+    assert "noise_rate: float = 0.4  # delta" in capsys.readouterr().out
+
+
+def test_records_are_listed_with_their_state(capsys):
+    assert main(["records", "list", "mnist79-512x512-lr0.1-seed0"]) == 0
+    assert "rows, 2" in capsys.readouterr().out
+
+
+def test_the_data_flag_names_the_folder(tmp_path, capsys):
+    assert main(["--data", str(tmp_path), "data"]) == 0
+    assert f"data folder: {tmp_path}" in capsys.readouterr().out
+    assert main(["--data", str(tmp_path), "data", "digits"]) == 0
+    assert "digits: 1203 training and 594 test images of 1x8x8" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_script_run_records_what_papermill_replays(tmp_path, monkeypatch):
+    """The way of a GPU machine without Jupyter: run the twin, keep the records."""
+    env = os.environ | {"CLEAN_PRIORITY_DATA": str(tmp_path)}
+    command = [
+        sys.executable,
+        "-m",
+        "lib",
+        "run",
+        "1",
+        "--profile",
+        "cpu",
+        "-p",
+        "seeds",
+        "2",
+        "-p",
+        "noise_rate",
+        "0.3",
+    ]
+    first = subprocess.run([*command, "--script"], cwd=ROOT, capture_output=True, text=True, env=env)
+    assert first.returncode == 0, first.stderr
+    assert "Trained live" in first.stdout
+    assert len(list((tmp_path / "records").glob("*.parquet"))) == 2
+    second = subprocess.run(
+        [*command, "--output", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True, env=env
+    )
+    assert second.returncode == 0, second.stderr
+    notebook = json.loads((tmp_path / "out" / "01_phenomenon_in_a_minute.ipynb").read_text())
+    assert "Recorded on" in json.dumps(notebook)

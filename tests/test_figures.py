@@ -1,0 +1,71 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+
+from lib import figures
+from lib.figures import CLEAN, FIRST, NOISY, PAPER, SECOND, TEST, TRAIN
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("together", [(CLEAN, NOISY), (TEST, TRAIN), (FIRST, SECOND, TEST), (TEST, NOISY, FIRST)])
+def test_curves_drawn_together_differ_without_colour(together):
+    for a, b in itertools.combinations(together, 2):
+        assert a.line != b.line
+
+
+@pytest.mark.parametrize("style", [CLEAN, NOISY, TEST, TRAIN, FIRST, SECOND])
+def test_curves_stand_out_from_the_paper(style):
+    contrast = (luminance(PAPER) + 0.05) / (luminance(style.color) + 0.05)
+    assert contrast >= 3  # WCAG's bound for graphics
+
+
+def test_names_at_the_ends_never_overlap_and_stay_near():
+    fig, (axes,) = figures.panels(1)
+    for k, end in enumerate([0.5, 0.501, 0.502, 0.0, 1.0]):
+        values = pd.DataFrame({0: np.linspace(0, end, 10)})
+        figures.curve(axes, values, TEST, f"curve {k}")
+    axes.set_ylim(0, 1)
+    figures.label_ends(axes)
+    fig.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 5
+    for a, b in itertools.combinations(boxes, 2):
+        assert not a.overlaps(b)
+    whole = fig.get_window_extent()
+    assert all(whole.contains(*box.min) and whole.contains(*box.max) for box in boxes)
+    plt.close(fig)
+
+
+def test_faces_are_opaque_so_that_dark_pages_do_not_swallow_them(tmp_path):
+    fig, (axes,) = figures.panels(1)
+    axes.plot([0, 1])
+    fig.savefig(tmp_path / "f.png")
+    plt.close(fig)
+    pixels = plt.imread(tmp_path / "f.png")
+    assert pixels.shape[2] == 3 or pixels[..., 3].min() == 1
+
+
+def test_letters_stay_legible_on_a_phone():
+    fig, _ = figures.panels(1)
+    inches = fig.get_size_inches()[0]
+    assert plt.rcParams["font.size"] / 72 * (358 / inches) >= 9  # pixels at 390 px less the page's margins
+    plt.close(fig)
+
+
+def test_a_curve_is_mean_and_range_over_seeds():
+    fig, (axes,) = figures.panels(1)
+    figures.curve(axes, pd.DataFrame({0: [0.0, 1.0], 1: [2.0, 5.0]}, index=[0, 1]), CLEAN, "x")
+    assert axes.lines[0].get_ydata().tolist() == [1.0, 3.0]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0
+    assert band[:, 1].max() == 5
+    plt.close(fig)

@@ -1,0 +1,74 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lib.gradients import model_derivatives
+from lib.models import ModelConfig, build, fully_connected, ntk_fully_connected
+
+
+def test_the_papers_network_has_its_size(generator):
+    model = build(ModelConfig((512, 512)), (1, 28, 28), 1, generator)
+    assert sum(p.numel() for p in model.parameters()) == 785 * 512 + 513 * 512 + 513
+
+
+def test_default_init_is_pytorchs_distribution(generator):
+    ours = fully_connected((400, 600, 1), generator)[1]
+    theirs = nn.Linear(400, 600)
+    assert ours.weight.abs().max() <= 1 / 20
+    for mine, reference in ((ours.weight, theirs.weight), (ours.bias, theirs.bias)):
+        assert math.isclose(mine.std().item(), reference.std().item(), rel_tol=0.1)
+        assert abs(mine.mean().item()) < 3e-3
+
+
+def test_the_generator_alone_decides():
+    made = [build(ModelConfig((8,)), (4,), 1, torch.Generator().manual_seed(s)).state_dict() for s in (0, 0, 1)]
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert not torch.equal(made[0]["1.weight"], made[2]["1.weight"])
+
+
+def test_antisymmetric_starts_at_zero_with_one_copys_tangent_kernel(generator):
+    images = torch.rand(5, 1, 4, 4, generator=generator)
+    network = build(ModelConfig((64,), init="ntk"), (1, 4, 4), 1, torch.Generator().manual_seed(3))
+    doubled = build(ModelConfig((64,), init="ntk", antisymmetric=True), (1, 4, 4), 1, torch.Generator().manual_seed(3))
+    assert torch.equal(doubled(images), torch.zeros(5, 1))
+    one, both = (model_derivatives(m, images, white=1.0) for m in (network, doubled))
+    assert torch.allclose(one @ one.T, both @ both.T, rtol=1e-5)
+
+
+def test_the_copies_are_trained_apart(generator):
+    model = build(ModelConfig((8,), antisymmetric=True), (4,), 1, generator)
+    assert model.plus[1].weight.data_ptr() != model.minus[1].weight.data_ptr()
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 60, 90, 140, 180])
+def test_two_layer_ntk_kernel_is_theorem_3_1(degrees):
+    """Against the closed form of the infinitely wide network."""
+    theta = math.radians(degrees)
+    inputs = torch.tensor([[1.0, 0.0], [math.cos(theta), math.sin(theta)]])
+    h = model_derivatives(ntk_fully_connected((2, 40_000, 1), torch.Generator().manual_seed(0)), inputs, white=1.0)
+    cosine = (h[0] @ h[1] / (h[0].norm() * h[1].norm())).item()
+    closed = (math.pi - theta) / math.pi * math.cos(theta) + math.sin(theta) / (2 * math.pi)
+    assert abs(cosine - closed) < 0.02  # sampling error is about .6 / sqrt(width) = .003
+
+
+def test_a_linear_ntk_network_keeps_angles():
+    theta = math.radians(50)
+    inputs = torch.tensor([[1.0, 0.0], [math.cos(theta), math.sin(theta)]])
+    network = ntk_fully_connected((2, 40_000, 1), torch.Generator().manual_seed(0), activation=nn.Identity)
+    h = model_derivatives(network, inputs, white=1.0)
+    assert abs((h[0] @ h[1] / (h[0].norm() * h[1].norm())).item() - math.cos(theta)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig(init="xavier"), "unknown init 'xavier'; there are: default, ntk"),
+        (ModelConfig(()), "one or more hidden layers"),
+        (ModelConfig((8, 0)), "at least 1 neuron"),
+    ],
+)
+def test_impossible_networks_are_refused(config, message, generator):
+    with pytest.raises(ValueError, match=message):
+        build(config, (4,), 1, generator)

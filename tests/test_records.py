@@ -1,0 +1,303 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import experiments, records
+from lib.data import DataConfig
+from lib.experiments import Experiment, with_seeds
+from lib.models import ModelConfig
+from lib.noise import NoiseConfig
+from lib.paths import RECORDS, ROOT
+from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
+from lib.train import TrainConfig, TrainingDiverged
+
+
+@pytest.fixture
+def trained(quick, own_data):
+    return records.train(quick, resume=False, progress=False)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """From here on, training anything is an error."""
+
+    def fail(*_, **__):
+        pytest.fail("trained, although it was recorded")
+
+    monkeypatch.setattr(experiments, "run", fail)
+
+
+def test_the_key_of_a_known_experiment_never_changes():
+    """Records are found by it: if this fails, all of them are lost."""
+    experiment = Experiment(
+        DataConfig("mnist", classes=(7, 9)), NoiseConfig(0.4), ModelConfig(), TrainConfig(lr=0.1, epochs=400)
+    )
+    assert experiment.key == "b09c4e7a055b67d8"
+    assert experiments.as_dict(experiment) == {
+        "data": {"name": "mnist", "classes": [7, 9]},
+        "noise": {"noise_rate": 0.4},
+        "model": {},
+        "train": {"lr": 0.1, "epochs": 400},
+    }
+
+
+def test_every_setting_changes_the_key(quick):
+    others = [
+        replace(quick, seed=1),
+        replace(quick, noise=NoiseConfig(0.3)),
+        replace(quick, data=replace(quick.data, train_size=100)),
+        replace(quick, model=ModelConfig((32, 32), init="ntk")),
+        replace(quick, model=ModelConfig((32, 32), antisymmetric=True)),
+        replace(quick, train=replace(quick.train, lr=0.02)),
+        replace(quick, train=replace(quick.train, batch_size=None)),
+        replace(quick, observe=replace(quick.observe, watched=0)),
+    ]
+    assert len({experiment.key for experiment in [quick, *others]}) == 9
+
+
+def test_settings_give_the_experiment_back(quick):
+    for experiment in (quick, replace(quick, train=replace(quick.train, batch_size=None), seed=3)):
+        text = json.dumps(experiments.as_dict(experiment))
+        assert experiment_from(json.loads(text)) == experiment
+
+
+def test_a_run_is_made_once_and_replayed_bit_by_bit(quick, own_data, request):
+    first = obtain([quick], progress=False)
+    assert first[0].live
+    request.getfixturevalue("no_training")
+    again = obtain([quick])
+    assert not again[0].live
+    pd.testing.assert_frame_equal(first[0].history, again[0].history, check_exact=True)
+    assert again[0].provenance == first[0].provenance
+    assert again.provenance_line().startswith("Recorded on")
+
+
+def test_a_changed_setting_never_finds_an_old_record(quick, own_data):
+    obtain([quick], progress=False)
+    other = replace(quick, noise=NoiseConfig(0.3))
+    assert not records.recorded([other])
+    assert obtain([other], progress=False)[0].live
+
+
+def test_fresh_trains_anew_and_keep_false_leaves_no_trace(quick, own_data):
+    obtain([quick], keep=False, progress=False)
+    assert not records.recorded([quick])
+    obtain([quick], progress=False)
+    assert obtain([quick], fresh=True, progress=False)[0].live
+
+
+def test_modes_record_into_the_book_or_only_replay(quick, own_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "replay")
+    with pytest.raises(records.NotRecorded, match=quick.slug):
+        obtain([quick])
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "record")
+    obtain([quick], progress=False)
+    assert Store(tmp_path / "book").has(quick)
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "replay")
+    assert not obtain([quick])[0].live
+
+
+def test_provenance_says_what_made_the_numbers(trained, quick):
+    assert trained.provenance["settings"] == experiments.as_dict(quick)
+    assert {"device", "date", "seconds", "versions", "code", "checks", "commit"} <= set(trained.provenance)
+    assert trained.state == "today's code"
+    line = Runs([trained]).provenance_line()
+    assert trained.provenance["device"] in line
+    assert "; 1 seed, " in line
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other"])
+def test_a_damaged_record_is_moved_aside_recomputed_and_said_so(quick, own_data, damage, capsys):
+    expected = obtain([quick], progress=False)[0].history
+    path = Store(own_data / "records").path(quick)
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        content = content[: len(content) // 2]
+    elif damage == "flip":
+        content[len(content) // 3] ^= 4
+    elif damage == "empty":
+        content = b""
+    else:
+        other = with_seeds(quick, [5])[0]
+        obtain([other], progress=False)
+        content = Store(own_data / "records").path(other).read_bytes()
+    path.write_bytes(content)
+    capsys.readouterr()
+    run = obtain([quick], progress=False)[0]
+    assert run.live
+    pd.testing.assert_frame_equal(run.history, expected, check_exact=True)
+    assert "moved to" in capsys.readouterr().out
+    assert path.with_name(path.name + ".damaged-1").exists()
+    assert not obtain([quick])[0].live
+
+
+def test_changed_numbers_or_provenance_do_not_pass_the_checksum(trained, tmp_path):
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "r.parquet"
+    write(path, trained.history, trained.provenance)
+    table = pq.read_table(path)
+    meta = json.loads(table.schema.metadata[b"provenance"])
+    pq.write_table(table.replace_schema_metadata({b"provenance": json.dumps(meta | {"device": "a better one"})}), path)
+    with pytest.raises(RecordDamaged, match="altered"):
+        read(path)
+    write(path, trained.history, trained.provenance)
+    changed = trained.history.assign(test_error=0.0)
+    altered = pq.read_table(path).schema.metadata
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pandas(changed, preserve_index=False).replace_schema_metadata(altered), path)
+    with pytest.raises(RecordDamaged, match="altered"):
+        read(path)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import pandas as pd
+from lib.records import read, write, RecordingFailed
+path = Path(sys.argv[1])
+history, provenance = read(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # the kernel refuses to write more: as a full disk does
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+try:
+    write(path, pd.concat([history] * 50), provenance)
+except RecordingFailed as failure:
+    print("refused:", failure)
+"""
+
+
+def test_a_full_disk_leaves_the_old_record_intact(trained, tmp_path):
+    path = tmp_path / "r.parquet"
+    write(path, trained.history, trained.provenance)
+    before = path.read_bytes()
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert "refused: r.parquet could not be written" in done.stdout, done.stderr
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".parquet"] == ["r.parquet"]
+
+
+def test_a_reader_whose_disk_is_full_still_gets_the_run(quick, own_data, monkeypatch, capsys):
+    def full(*_):
+        raise records.RecordingFailed("no space left")
+
+    monkeypatch.setattr(Store, "put", full)
+    assert len(obtain([quick], progress=False)[0].history) == 7
+    assert "goes on without a record" in capsys.readouterr().out
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "record")
+    monkeypatch.setattr(records, "RECORDS", own_data)
+    with pytest.raises(records.RecordingFailed):
+        obtain([quick], progress=False)
+
+
+def test_a_diverged_run_is_never_recorded(quick, own_data):
+    wild = replace(quick, train=replace(quick.train, lr=1e20))
+    with pytest.raises(TrainingDiverged):
+        obtain([wild], progress=False)
+    assert not records.recorded([wild])
+
+
+def test_the_code_hash_counts_what_code_does():
+    source = 'def f(x):\n    """Old words."""\n    return x + 1  # one\n'
+    same = 'def f( x ):\n    """New words."""\n\n    # more\n    return x + 1\n'
+    other = 'def f(x):\n    """Old words."""\n    return x + 2  # one\n'
+    assert records._code_hash(source) == records._code_hash(same)
+    assert records._code_hash(source) != records._code_hash(other)
+    # strings that are no docstrings count, and f-strings hash alike in every Python version
+    assert records._code_hash('x = "a"\n') != records._code_hash('x = "b"\n')
+    assert records._code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "e4249b7ce45b"
+
+
+def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data, monkeypatch):
+    run = obtain([quick], progress=False)[0]
+    older = run.provenance | {"code": run.provenance["code"] | {"train": "something else"}, "code_id": "0ld"}
+    path = Store(own_data / "records").path(quick)
+    write(path, run.history, older)
+    stale = obtain([quick])
+    assert stale[0].state == "older code"
+    assert "older code" in stale.provenance_line()
+    result = verify(path)
+    assert result.agrees
+    checked = obtain([quick])
+    assert checked[0].state == "checked by today's code"
+    assert checked[0].provenance["code"] == older["code"]  # who made it stays on record
+    pd.testing.assert_frame_equal(checked[0].history, run.history, check_exact=True)
+
+
+def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tmp_path):
+    path = tmp_path / "r.parquet"
+    history = trained.history.copy()
+    history.loc[2, "noisy_loss"] *= 1.02
+    write(path, history, trained.provenance)
+    result = verify(path)
+    assert not result.agrees
+    assert result.worst.startswith("noisy_loss in epoch 2")
+    assert read(path)[1]["checks"] == []
+
+
+def test_a_record_of_the_book_is_verified_by_todays_code(tmp_path, real_data):
+    """Re-trains the first epochs of one recorded run of all images of 7 v 9."""
+    path = next(p for p in Store(RECORDS).paths() if p.name.startswith("mnist79-512x512-lr0.1-seed0"))
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    result = verify(copy, epochs=1)
+    assert result.agrees, result.worst
+
+
+def test_all_records_of_the_book_are_whole_and_current_or_checked():
+    paths = Store(RECORDS).paths()
+    assert paths
+    for path in paths:
+        history, provenance = read(path)
+        run = records.Run(experiment_from(provenance["settings"]), history, provenance)
+        assert run.experiment.key == provenance["key"]
+        assert path.name == f"{run.experiment.slug}.parquet"
+        assert len(history) == run.experiment.train.epochs + 1
+        assert run.state != "older code", f"{path.name}: run `python -m lib records verify`"
+        assert np.isfinite(history["train_loss"]).all()
+
+
+def test_early_stop_is_the_first_epoch_of_least_test_error(trained):
+    rows = trained.history.head(4).assign(test_error=[0.5, 0.1, 0.3, 0.1], ratio=[1.0, 2.0, 3.0, 4.0])
+    run = replace(trained, history=rows)
+    assert run.early_stop == 1
+    assert Runs([run]).at_early_stop("ratio").tolist() == [2.0]
+
+
+def test_runs_as_tables(quick, own_data):
+    runs = obtain(with_seeds(quick, 2), progress=False)
+    assert runs.wide("test_error").shape == (7, 2)
+    assert runs.table.groupby("seed").size().tolist() == [7, 7]
+    with pytest.raises(ValueError, match="at least 1"):
+        with_seeds(quick, 0)
+
+
+def test_recording_needs_no_jupyter(quick, tmp_path):
+    """On a bare GPU machine there is no papermill, jupytext, IPython or jupyter-book."""
+    code = textwrap.dedent(f"""
+        import sys
+        for name in ("IPython", "papermill", "jupytext", "jupyter_book", "nbformat", "nbclient", "dask", "ipykernel"):
+            sys.modules[name] = None
+        import json
+        from lib import chapters, claims, figures, records, show, site
+        from lib import __main__
+        runs = records.obtain([records.experiment_from(json.loads('''{json.dumps(experiments.as_dict(quick))}'''))])
+        show.markdown(runs.provenance_line())
+        print(len(runs[0].history))
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"CLEAN_PRIORITY_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "7", done.stderr
