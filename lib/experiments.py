@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lib.data import DataConfig, Task, load
+from lib.files import atomic
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import ObserveConfig, Observer, Row
@@ -185,8 +186,8 @@ def run(
         except TrainingDiverged as divergence:
             if checkpoint:
                 keep = checkpoint.path.with_suffix(".diverged.json")
-                keep.parent.mkdir(parents=True, exist_ok=True)
-                keep.write_text(json.dumps(divergence.history))
+                with atomic(keep) as part:
+                    part.write_text(json.dumps(divergence.history))
                 divergence.add_note(f"the history up to then: {keep}")
                 checkpoint.discard()
             raise

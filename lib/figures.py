@@ -56,8 +56,8 @@ CLEAN = Style("#0072B2")
 NOISY = Style("#D55E00", (0, (5, 1.5)))
 TEST = Style("#1b1b1f")
 TRAIN = Style("#7a5c99", (0, (1, 1)))
-FIRST = Style("#009E73", (0, (5, 1.5)))
-SECOND = Style("#AA5C8D", (0, (3, 1.2, 1, 1.2)))
+FIRST = Style("#008060", (0, (7, 1.5, 1.5, 1.5)))
+SECOND = Style("#AA5C8D", (0, (2.5, 1.2)))
 THEORY = Style("#6b6b70", (0, (1, 1)))
 
 

@@ -38,10 +38,8 @@ class Published:
     commit: str = "HEAD"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"https://[\w.-]+/[\w.-]+/[\w.-]+", self.repository):
-            raise ValueError(
-                f"the repository's address must look like https://host/owner/name, not {self.repository!r}"
-            )
+        if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", self.repository):  # all that Colab opens
+            raise ValueError(f"the address must look like https://github.com/owner/name, not {self.repository!r}")
 
 
 def build(published: Published | None = None) -> Path:
@@ -123,7 +121,7 @@ def _write_buttons(config: Path, published: Published) -> None:
     if wanted not in text:
         raise SiteProblem("_config.yml has lost the line of the repository's address")
     buttons = (
-        f"url: {published.repository}\n  path_to_book: .\n  branch: {published.branch}\n\n"
+        f"url: {published.repository}\n  branch: {published.branch}\n\n"
         'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n'
     )
     text = text.replace(wanted, buttons).replace("use_repository_button: false", "use_repository_button: true")

@@ -18,6 +18,7 @@ from lib.site import cell_problems
 CHAPTERS = names()
 MARGINS = json.loads((Path(__file__).parent / "margins.json").read_text())
 BIN = Path(sys.executable).parent
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 
 
 @pytest.fixture(scope="session")
@@ -256,7 +257,7 @@ def test_values_typed_in_a_terminal_are_read_by_type(annotation, text, value):
 def test_a_failing_cell_is_named_and_its_notebook_kept(tmp_path):
     import nbformat
 
-    notebook = nbformat.v4.new_notebook()
+    notebook = nbformat.v4.new_notebook(metadata=KERNEL)
     notebook.cells = [
         nbformat.v4.new_code_cell('profile: str = "smoke"  # any', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("print('before')\n1 / 0"),
@@ -276,9 +277,9 @@ def nbval(tmp_path, source, *, count=1, outputs=None, metadata=None):
     """Nbval's verdict on a notebook of one cell with these kept outputs."""
     import nbformat
 
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    notebook = nbformat.v4.new_notebook(metadata=KERNEL)
     cell = nbformat.v4.new_code_cell(source, metadata=metadata or {}, execution_count=count)
-    cell.outputs = outputs or []
+    cell.outputs = [nbformat.from_dict(output) for output in outputs or []]
     notebook.cells = [cell]
     path = tmp_path / "kept.ipynb"
     nbformat.write(notebook, path)
