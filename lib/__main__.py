@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,6 +82,7 @@ def _book(options: argparse.Namespace) -> int:
     from lib.chapters import ChapterFailed, execute, find, names, profiles
 
     published = site.Published(options.repository, options.branch, options.commit) if options.repository else None
+    shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
     claims = []
     for name in names():
         print(f"{name}, live at smoke", flush=True)
@@ -136,7 +138,7 @@ def _parameters(options: argparse.Namespace) -> int:
 
 
 def _records(options: argparse.Namespace) -> int:
-    from lib.records import Run, Store, experiment_from, read, verify
+    from lib.records import RecordDamaged, Run, Store, experiment_from, read, verify
 
     paths = [path for folder in (RECORDS, data_folder() / "records") for path in Store(folder).paths()]
     paths = [path for path in paths if not options.keys or any(key in path.name for key in options.keys)]
@@ -146,13 +148,18 @@ def _records(options: argparse.Namespace) -> int:
         )
     failures = 0
     for path in paths:
+        try:
+            history, provenance = read(path)
+        except RecordDamaged as damage:
+            failures += 1
+            print(f"DAMAGED {damage}")
+            continue
         if options.action == "verify":
             result = verify(path, epochs=options.epochs)
             failures += not result.agrees
             verdict = "agrees " if result.agrees else "DIFFERS"
             print(f"{verdict} {path.stem}: {result.epochs} epochs; most in {result.worst}")
             continue
-        history, provenance = read(path)
         run = Run(experiment_from(provenance["settings"]), history, provenance)
         print(f"{path.stem}: {len(history)} rows, {provenance['date'][:10]}, {provenance['seconds']:.0f} s, "
               f"{provenance['device']}, {run.state}")  # fmt: skip

@@ -5,7 +5,9 @@
 ``<data folder>/<name>.npz`` (uint8 arrays, no pickle) ever after.
 """
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from torch import Tensor
 from lib.files import atomic
 from lib.paths import DATA_VARIABLE, data_folder
 
-DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}  # torchvision's names
+FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py"}
 NAMES = ("digits", *DOWNLOADED)
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -228,20 +231,24 @@ def _cached(name: str, folder: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ARRAYS}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
         raise DataDamaged(f"{path} is damaged ({error}). Delete it: it is made anew at the next load.") from error
     for split in ("train", "test"):
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         arrays[f"{split}_labels"] = labels = labels.astype(np.int64)
-        bad = images.dtype != np.uint8 or len(images) != len(labels) or not set(np.unique(labels)) <= set(range(10))
+        shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+        bad = images.dtype != np.uint8 or not shaped or labels.shape != images.shape[:1]
+        bad = bad or not set(np.unique(labels)) <= set(range(10))
         if bad:
             raise DataDamaged(f"{path}: its {split} images and labels do not fit. Delete it: it is made anew.")
     return arrays
 
 
 def _from_torchvision(name: str, folder: Path) -> dict[str, np.ndarray]:
-    import torchvision
-
+    try:
+        import torchvision
+    except ImportError as error:
+        raise DataUnavailable(_not_there(name, folder, "torchvision is not installed")) from error
     published = getattr(torchvision.datasets, DOWNLOADED[name])
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {}
@@ -251,15 +258,33 @@ def _from_torchvision(name: str, folder: Path) -> dict[str, np.ndarray]:
         except (AssertionError, ValueError, EOFError, TypeError, OSError, RuntimeError) as error:
             # torchvision has no exception of its own for a failed download
             if isinstance(error, OSError) or "Error downloading" in str(error):
-                raise DataUnavailable(
-                    f"{name} is not in {folder} and could not be downloaded ({error}). Without a network, put "
-                    f"torchvision's files or {name}.npz ({', '.join(ARRAYS)}) there, or name another folder by the "
-                    f"environment variable {DATA_VARIABLE}. The digits need no download."
-                ) from error
+                raise DataUnavailable(_not_there(name, folder, str(error))) from error
+            files = _wrong_sizes(folder / DOWNLOADED[name] / "raw") or [folder / FOLDERS[name]]
             raise DataDamaged(
-                f"{name}: a file under {folder} is damaged ({error or type(error).__name__}). "
-                f"Delete {folder / DOWNLOADED[name]} and load again."
+                f"{name}: damaged: {', '.join(map(str, files))} ({error or type(error).__name__}). "
+                "Delete it and load again."
             ) from error
         arrays[f"{split}_images"] = np.asarray(found.data)
         arrays[f"{split}_labels"] = np.asarray(found.targets, dtype=np.int64)
     return arrays
+
+
+def _not_there(name: str, folder: Path, why: str) -> str:
+    return (
+        f"{name} is not in {folder} and could not be downloaded ({why}). Without a network, put "
+        f"torchvision's files or {name}.npz ({', '.join(ARRAYS)}) there, or name another folder by the "
+        f"environment variable {DATA_VARIABLE}. The digits need no download."
+    )
+
+
+def _wrong_sizes(raw: Path) -> list[Path]:
+    """The idx files whose size is not what their header says."""
+    wrong = []
+    for path in sorted(raw.glob("*-ubyte")):
+        content = path.read_bytes()
+        axes = content[3] if len(content) > 3 else 0
+        header = 4 + 4 * axes
+        shape = struct.unpack(f">{axes}I", content[4:header]) if axes and len(content) >= header else (-1,)
+        if len(content) != header + int(np.prod(shape)):
+            wrong.append(path)
+    return wrong

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lib.data import DataConfig, Task, load
 from lib.files import atomic
@@ -22,6 +21,7 @@ from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import ObserveConfig, Observer, Row
 from lib.paths import data_folder
+from lib.progress import say
 from lib.train import Checkpoint, CheckpointDamaged, Machine, TrainConfig, TrainingDiverged, train
 
 
@@ -72,6 +72,8 @@ def as_dict(config: Any) -> dict[str, Any]:
     settings = {}
     for item in fields(config):
         value = getattr(config, item.name)
+        if item.type is float:
+            value = float(value)  # 1 and 1.0 are the same setting
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         if value == default:
             continue
@@ -111,11 +113,24 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: one row an epoch, the seconds this took here, and the CPU threads it used."""
+    """A finished run: one row an epoch, the seconds it took (interrupted parts included), the CPU threads used."""
 
     history: list[Row]
     seconds: float
     threads: int
+
+
+def preflight(wanted: Iterable[Experiment], machine: Machine = Machine(), folder: str | Path | None = None) -> None:
+    """Raise now what `prepare` would raise for any of these: before the first one is trained."""
+    machine.resolve()
+    seen = set()
+    for experiment in wanted:
+        experiment.validate()
+        if (experiment.data, experiment.noise) in seen:
+            continue
+        seen.add((experiment.data, experiment.noise))
+        task = load(experiment.data, folder)
+        symmetric(task.train_labels, experiment.noise.noise_rate, task.classes, torch.Generator())
 
 
 def prepare(
@@ -147,10 +162,14 @@ def run(
     folder: str | Path | None = None,
     task: Task | None = None,
     resume: bool = True,
+    made_by: str = "",
     checkpoint_seconds: float = 10.0,
     progress: bool = True,
 ) -> Outcome:
     """Train from the start, or from where an interrupted run stopped.
+
+    ``made_by`` names the code: a checkpoint of other code, or of another kind
+    of device, is not continued.
 
     Checkpoints lie in the data folder and are deleted when the run is done
     (`run` with one's own ``task`` makes none: the configuration does not name
@@ -160,7 +179,8 @@ def run(
     checkpoint = None
     if resume and task is None:
         path = data_folder(folder) / "checkpoints" / f"{experiment.slug}.pt"
-        checkpoint = Checkpoint(path, experiment.key, checkpoint_seconds)
+        key = f"{experiment.key} {made_by} {machine.resolve().type} {machine.compile} {machine.channels_last}"
+        checkpoint = Checkpoint(path, key, checkpoint_seconds)
     for attempt in range(2):
         ready = prepare(experiment, machine, folder, task)
         try:
@@ -182,15 +202,24 @@ def run(
         except CheckpointDamaged as damage:
             if attempt:
                 raise
-            tqdm.write(f"{damage}; the run begins anew")
+            say(f"{damage}; the run begins anew")
         except TrainingDiverged as divergence:
             if checkpoint:
-                keep = checkpoint.path.with_suffix(".diverged.json")
-                with atomic(keep) as part:
-                    part.write_text(json.dumps(divergence.history))
-                divergence.add_note(f"the history up to then: {keep}")
+                _keep_history(divergence, checkpoint.path.with_suffix(".diverged.json"))
                 checkpoint.discard()
             raise
+    seconds = time.perf_counter() - begun
     if checkpoint:
+        seconds += checkpoint.spent_before
         checkpoint.discard()
-    return Outcome(history, time.perf_counter() - begun, threads)
+    return Outcome(history, seconds, threads)
+
+
+def _keep_history(divergence: TrainingDiverged, path: Path) -> None:
+    try:
+        with atomic(path) as part:
+            part.write_text(json.dumps(divergence.history))
+    except OSError as error:
+        divergence.add_note(f"the history could not be written to {path} ({error})")
+    else:
+        divergence.add_note(f"the history up to then: {path}")

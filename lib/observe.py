@@ -49,7 +49,7 @@ class ObserveConfig:
     gradients: bool = True  # subset gradients: ratios, cosines, alpha
     truth: bool = False  # gradient with the true labels (Prop. 4.2; two classes only)
     tangent_images: int = 0  # images on which grad h is compared with its start
-    watched: int = 0  # flipped training images followed one by one
+    watched: int = 0  # flipped training images followed one by one (all of them, if there are fewer)
 
     def validate(self) -> None:
         """Raise ValueError for negative counts, or truth without gradients."""
@@ -77,8 +77,6 @@ class Observer:
     ) -> None:
         config.validate()
         flipped = labels.is_noisy.nonzero().squeeze(1)
-        if config.watched > len(flipped):
-            raise ValueError(f"{config.watched} flipped images are to be watched, but only {len(flipped)} are flipped")
         if config.truth and task.outputs != 1:
             raise ValueError("truth (Prop. 4.2) is defined for two classes")
         self.config, self.task, self.labels = config, task, labels

@@ -7,14 +7,13 @@ It is found by the experiment's key alone. Records of the book lie in
 ``book/records``; a reader's own runs in ``<data folder>/records``.
 """
 
+import ast
 import hashlib
-import io
 import json
 import os
 import platform
 import subprocess
-import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -26,7 +25,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from tqdm.auto import tqdm
 
 import lib
 from lib import experiments
@@ -34,8 +32,10 @@ from lib.experiments import Experiment, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
 from lib.paths import RECORDS, ROOT, data_folder
+from lib.progress import say
 from lib.train import Machine
 
+MODES = ("", "record", "replay")
 MODE_VARIABLE = "CLEAN_PRIORITY_MODE"  # "record": new runs go into the book's records; "replay": no new runs
 ROOMS = ("data", "noise", "models", "gradients", "observe", "train", "experiments")  # what the numbers depend on
 PROVENANCE = b"provenance"
@@ -138,7 +138,8 @@ class Runs(Sequence[Run]):
         when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
         code = _join({run.provenance["code_id"] for run in self})
         states = _join({run.state for run in self})
-        how = "Trained live" if all(run.live for run in self) else "Recorded"
+        lives = {run.live for run in self}
+        how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
         return f"{how} on {devices}, {when}; {_count(len(self), 'seed')}, {took} in all; code {code} ({states})"
 
 
@@ -162,19 +163,27 @@ def code_id(hashes: dict[str, str]) -> str:
 
 
 def _code_hash(source: str) -> str:
-    """Comments, docstrings and white space do not count; the same in every Python version."""
-    kept, line_begins = [], True
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.COMMENT, tokenize.NL):
-            continue
-        if token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
-            line_begins = True
-            continue
-        docstring = token.type == tokenize.STRING and line_begins
-        line_begins = False
-        if not docstring:
-            kept.append("".join(token.string.split()))
-    return hashlib.sha256("".join(kept).encode()).hexdigest()[:12]
+    """Comments, docstrings and layout do not count; the same in every Python version."""
+    return hashlib.sha256(_dump(ast.parse(source)).encode()).hexdigest()[:12]
+
+
+def _dump(node: Any) -> str:
+    """A syntax tree as text, without what differs between Python versions (empty fields, kinds, type parameters)."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(value, list) and value and _is_text(value[0]):
+            value = value[1:]  # a docstring
+        if name not in ("kind", "type_comment", "type_ignores", "type_params") and value not in (None, []):
+            parts.append(f"{name}={_dump(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 class Store:
@@ -202,7 +211,7 @@ class Store:
                 raise RecordDamaged(f"{path} holds the run {provenance['key']}, not {experiment.key}")
         except RecordDamaged as damage:
             aside = move_aside(path)
-            tqdm.write(f"{damage}. It was moved to {aside.name}; the run is made anew.")
+            say(f"{damage}. It was moved to {aside.name}; the run is made anew.")
             return None
         return Run(experiment, history, provenance)
 
@@ -212,7 +221,7 @@ class Store:
 
     def paths(self) -> list[Path]:
         """All records in this folder."""
-        return sorted(self.folder.glob("*.parquet"))
+        return sorted(path for path in self.folder.glob("*.parquet") if not path.name.startswith("."))
 
 
 def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
@@ -249,6 +258,8 @@ def _digest(history: pd.DataFrame, provenance: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode())
     for name in history.columns:
         values = history[name].to_numpy()
+        if values.dtype.kind == "f":
+            values = np.where(np.isnan(values), np.nan, values)  # of the many NaNs, Parquet gives one back
         digest.update(f"{name}:{values.dtype.str}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
@@ -275,10 +286,43 @@ def obtain(
     CLEAN_PRIORITY_MODE changes that: "record" puts them into the book's,
     "replay" raises NotRecorded in place of training what should be recorded.
     """
-    for experiment in wanted:
-        experiment.validate()
-    book, own = Store(RECORDS), Store(data_folder(folder) / "records")
+    return obtain_groups({"": wanted}, fresh=fresh, keep=keep, machine=machine, folder=folder, progress=progress)[""]
+
+
+def obtain_groups(
+    groups: Mapping[str, Sequence[Experiment]],
+    *,
+    fresh: bool = False,
+    keep: bool = True,
+    machine: Machine = Machine(),
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Runs]:
+    """`obtain` for several groups at once: all of them are checked before the first run is trained."""
     mode = os.environ.get(MODE_VARIABLE, "")
+    if mode not in MODES:
+        raise ValueError(f"{MODE_VARIABLE} is {mode!r}; allowed: {', '.join(map(repr, MODES))}")
+    machine.resolve()
+    for group in groups.values():
+        for experiment in group:
+            experiment.validate()
+        missing = [one for one in group if fresh or not keep or not recorded([one], folder)]
+        if mode != "replay":
+            experiments.preflight(missing, machine, folder)
+    settings = {"fresh": fresh, "keep": keep, "machine": machine, "folder": folder, "progress": progress}
+    return {name: _obtain(group, mode, **settings) for name, group in groups.items()}
+
+
+def _obtain(
+    wanted: Sequence[Experiment],
+    mode: str,
+    fresh: bool,
+    keep: bool,
+    machine: Machine,
+    folder: str | Path | None,
+    progress: bool,
+) -> Runs:
+    book, own = Store(RECORDS), Store(data_folder(folder) / "records")
     runs = []
     for experiment in wanted:
         found = None if fresh or not keep else book.get(experiment) or own.get(experiment)
@@ -286,8 +330,10 @@ def obtain(
             if keep and mode == "replay":
                 raise NotRecorded(f"{experiment.slug} has no record")
             found = train(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
-            if keep:
-                _keep(book if mode == "record" else own, found)
+            if keep and mode != "record":
+                _keep(own, found)
+        if keep and mode == "record" and (found.live or not book.has(experiment)):
+            _keep(book, found)  # also what a reader's own store held
         runs.append(found)
     return Runs(runs)
 
@@ -304,7 +350,7 @@ def _keep(store: Store, run: Run) -> None:
     except RecordingFailed as failure:
         if store.folder == RECORDS:  # recording was the purpose
             raise
-        tqdm.write(f"{failure}. The run goes on without a record.")
+        say(f"{failure}. The run goes on without a record.")
 
 
 def train(
@@ -316,7 +362,10 @@ def train(
     progress: bool = True,
 ) -> Run:
     """Train one experiment now and say where the numbers come from."""
-    outcome = experiments.run(experiment, machine=machine, folder=folder, resume=resume, progress=progress)
+    made_by = code_id(code_hashes())
+    outcome = experiments.run(
+        experiment, machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress
+    )
     return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 
 
@@ -361,8 +410,10 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
+    """The commit of this checkout, with "-dirty" if files differ from it; None where there is no git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()
@@ -433,3 +484,7 @@ def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame) -> tuple[bool, str
     row, column = np.unravel_index(excess.argmax(), excess.shape)
     name = sorted(today.columns)[column]
     return bool(excess.max() <= 1), f"{name} in epoch {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"
+
+
+code_hashes()  # now, while the files are what was imported: a recording can take hours
+_commit()

@@ -19,7 +19,7 @@ from lib.chapters import PROFILES
 from lib.claims import VERDICTS, Claim, gather
 from lib.paths import BUILD, NOTEBOOKS, ROOT
 
-RUNS = BUILD / "runs"  # executed chapters: runs/<profile>/<chapter>.ipynb
+RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
 LEDGER_MARK = "<!-- ledger -->"
 REPOSITORY_LINE = 'REPOSITORY, COMMIT = "", ""'
@@ -129,13 +129,11 @@ def _write_buttons(config: Path, published: Published) -> None:
 
 
 def all_claims() -> list[Claim]:
-    """Claims of the kept chapters, and of the runs at other profiles in ``_build/runs``; the kept ones count first."""
+    """Claims of the kept chapters, and of those that this build ran itself, which come before what was kept."""
     kept = [NOTEBOOKS / f"{name}.ipynb" for name in chapters.names()]
     runs = [path for profile in PROFILES for path in sorted((RUNS / profile).glob("[0-9][0-9]_*.ipynb"))]
     runs = [path for path in runs if not path.stem.endswith(".failed")]
-    claims: dict[tuple[str, str, str], Claim] = {}
-    for claim in [*gather(runs), *gather(kept)]:
-        claims[claim.chapter, claim.id, claim.profile] = claim
+    claims = {(claim.chapter, claim.id, claim.profile): claim for claim in [*gather(kept), *gather(runs)]}
     return list(claims.values())
 
 

@@ -6,7 +6,6 @@ one that was not.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lib.data import Task, pixels
 from lib.files import atomic, move_aside
 from lib.noise import NoisyLabels
 from lib.observe import Row, sample_losses
+from lib.progress import bar, say
 
 PRECISIONS = ("float32", "bfloat16")
 SMALL_STEP = 50_000_000  # images times parameters of a step that one CPU thread does best alone
@@ -122,13 +121,13 @@ def train(
     if not history:
         history.append({"epoch": 0, **observe(model)})
     epochs = range(len(history), config.epochs + 1)
-    # tqdm's bars in notebooks do not heed its own switch, the environment variable TQDM_DISABLE.
-    hidden = not progress or "TQDM_DISABLE" in os.environ
-    for epoch in tqdm(epochs, desc=description or "epochs", unit="epoch", leave=False, disable=hidden):
+    for epoch in bar(epochs, description or "epochs", "epoch", progress):
         loss = run_epoch(forward, task, labels.given, config, optimizer, generator)
-        if not math.isfinite(loss):
+        row = {"epoch": epoch, **observe(model)}
+        # the loss seen before the last step, and the one after it
+        if not math.isfinite(loss) or not math.isfinite(row.get("train_loss", 0.0)):
             raise TrainingDiverged(epoch, history)
-        history.append({"epoch": epoch, **observe(model)})
+        history.append(row)
         if checkpoint and epoch < config.epochs:
             checkpoint.save(model, optimizer, generator, history)
     return history
@@ -163,14 +162,15 @@ def run_epoch(
 class Checkpoint:
     """State of an unfinished run on disk, replaced whole and at most every ``seconds``.
 
-    ``key`` names the experiment: a file of another one is refused. A damaged
-    file is moved aside and the run begins anew. A disk that is full costs the
+    ``key`` names the experiment and what runs it: a file with another one is
+    refused. A damaged file is moved aside and the run begins anew. A disk that is full costs the
     checkpoint, not the run.
     """
 
     def __init__(self, path: Path, key: str, seconds: float = 10.0) -> None:
         self.path, self.key, self.seconds = path, key, seconds
-        self._saved = time.monotonic()
+        self.spent_before = 0.0  # seconds of training in earlier processes, once restored
+        self._begun = self._saved = time.monotonic()
         self._complained = False
 
     def save(
@@ -185,13 +185,14 @@ class Checkpoint:
             "optimizer": optimizer.state_dict(),
             "order": generator.get_state(),
             "history": history,
+            "seconds": self.spent_before + time.monotonic() - self._begun,
         }
         try:
             with atomic(self.path) as part:
                 torch.save(state, part)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             if not self._complained:
-                tqdm.write(f"no checkpoint could be written to {self.path} ({error}); the run goes on without")
+                say(f"no checkpoint could be written to {self.path} ({error}); the run goes on without")
             self._complained = True
         self._saved = time.monotonic()
 
@@ -203,10 +204,11 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
             if state["key"] != self.key:
-                raise ValueError("it belongs to another experiment")
+                raise ValueError("it belongs to another experiment, device or version of the code")
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             generator.set_state(state["order"].cpu())
+            self.spent_before = state["seconds"]
             return state["history"]
         except Exception as error:
             aside = move_aside(self.path)

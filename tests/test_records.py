@@ -105,6 +105,14 @@ def test_modes_record_into_the_book_or_only_replay(quick, own_data, tmp_path, mo
     assert not obtain([quick])[0].live
 
 
+def test_recording_takes_over_what_the_reader_trained(quick, own_data, tmp_path, monkeypatch):
+    run = obtain([quick], progress=False)[0]
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "record")
+    assert not obtain([quick])[0].live
+    pd.testing.assert_frame_equal(Store(tmp_path / "book").get(quick).history, run.history, check_exact=True)
+
+
 def test_provenance_says_what_made_the_numbers(trained, quick):
     assert trained.provenance["settings"] == experiments.as_dict(quick)
     assert {"device", "date", "seconds", "versions", "code", "checks", "commit"} <= set(trained.provenance)
