@@ -65,6 +65,20 @@ def test_records_are_listed_with_their_state(capsys):
     assert "rows, 2" in capsys.readouterr().out
 
 
+def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.__main__.RECORDS", tmp_path)
+    whole = next((ROOT / "book" / "records").glob("digits*.parquet"))
+    (tmp_path / "a.parquet").write_bytes(whole.read_bytes()[:500])
+    (tmp_path / "b.parquet").write_bytes(whole.read_bytes())
+    (tmp_path / ".part-x.parquet").write_bytes(b"half written")
+    monkeypatch.setenv("CLEAN_PRIORITY_DATA", str(tmp_path / "none"))
+    assert main(["records"]) == 1
+    shown = capsys.readouterr().out
+    assert "DAMAGED a.parquet" in shown
+    assert "b: 201 rows" in shown
+    assert "part" not in shown
+
+
 def test_the_data_flag_names_the_folder(tmp_path, capsys):
     assert main(["--data", str(tmp_path), "data"]) == 0
     assert f"data folder: {tmp_path}" in capsys.readouterr().out

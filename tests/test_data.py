@@ -1,5 +1,6 @@
 import gzip
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_a_truncated_published_file_is_named(tmp_path):
     fake_mnist(tmp_path)
     path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataDamaged, match=r"mnist: a file under .* is damaged.* Delete"):
+    with pytest.raises(DataDamaged, match=rf"mnist: damaged: {path} .*Delete it"):
         load(DataConfig("mnist"), tmp_path)
     assert not (tmp_path / "mnist.npz").exists()
 
@@ -170,6 +171,23 @@ def test_an_altered_cache_is_found(tmp_path):
         load(DataConfig("mnist"), tmp_path)
 
 
+def test_a_compressed_cache_with_a_flipped_bit_or_another_shape_is_found(tmp_path):
+    fake_mnist(tmp_path)
+    load(DataConfig("mnist"), tmp_path)
+    path = tmp_path / "mnist.npz"
+    with np.load(path) as cache:
+        arrays = dict(cache)
+    np.savez_compressed(path, **arrays)
+    content = path.read_bytes()
+    for position in range(200, len(content) // 2, len(content) // 60):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 16]) + content[position + 1 :])
+        with pytest.raises(DataDamaged):
+            load(DataConfig("mnist"), tmp_path)
+    np.savez(path, **arrays | {"train_images": arrays["train_images"].reshape(20, -1)})
+    with pytest.raises(DataDamaged, match="do not fit"):
+        load(DataConfig("mnist"), tmp_path)
+
+
 def test_a_cache_with_a_pickle_is_refused(tmp_path):
     np.savez(tmp_path / "mnist.npz", **{name: np.array([{}], dtype=object) for name in ARRAYS})
     with pytest.raises(DataDamaged):
@@ -181,6 +199,12 @@ def test_no_network_says_where_to_put_the_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nothing listens there
     with pytest.raises(DataUnavailable, match=r"put torchvision's files or mnist\.npz .* CLEAN_PRIORITY_DATA"):
+        load(DataConfig("mnist"), tmp_path)
+
+
+def test_without_torchvision_the_cache_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(DataUnavailable, match=r"torchvision is not installed.*mnist\.npz"):
         load(DataConfig("mnist"), tmp_path)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from lib.data import from_arrays
 from lib.experiments import generator, prepare, with_seeds
 from lib.gradients import own_class_subsets, subset_gradients
-from lib.noise import NoisyLabels
+from lib.noise import NoiseConfig, NoisyLabels
 from lib.observe import ObserveConfig, Observer, predictions, sample_losses
 
 
@@ -115,6 +117,11 @@ def test_watched_images_are_flipped_ones_drawn_before_training(quick):
     assert [row[f"watched_{k}"] for k in range(5)] == pytest.approx(answers.tolist(), rel=1e-5)
 
 
+def test_where_few_are_flipped_all_of_them_are_watched(quick):
+    ready = prepare(replace(quick, noise=NoiseConfig(0.02), observe=ObserveConfig(watched=24)))
+    assert ready.observer.watched.sort().values.tolist() == ready.labels.is_noisy.nonzero().flatten().tolist()
+
+
 def test_observing_changes_nothing(quick):
     ready = prepare(quick)
     before = {name: value.clone() for name, value in ready.model.state_dict().items()}
@@ -130,7 +137,6 @@ def test_a_logit_of_zero_predicts_the_first_class():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (ObserveConfig(watched=10_000), "10000 flipped images are to be watched, but only 96 are flipped"),
         (ObserveConfig(watched=-1), "watched must be at least 0"),
         (ObserveConfig(gradients=False, truth=True), "truth needs gradients"),
     ],

@@ -16,7 +16,7 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paths import RECORDS, ROOT
 from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
-from lib.train import TrainConfig, TrainingDiverged
+from lib.train import Machine, TrainConfig, TrainingDiverged
 
 
 @pytest.fixture
@@ -84,6 +84,41 @@ def test_a_changed_setting_never_finds_an_old_record(quick, own_data):
     other = replace(quick, noise=NoiseConfig(0.3))
     assert not records.recorded([other])
     assert obtain([other], progress=False)[0].live
+
+
+def test_one_and_one_point_nought_are_one_setting(quick):
+    whole = [replace(quick, train=replace(quick.train, lr=lr)).key for lr in (1, 1.0)]
+    assert whole[0] == whole[1]
+
+
+def test_everything_is_checked_before_the_first_run_is_trained(quick, own_data, no_training):
+    too_many = replace(quick, data=replace(quick.data, train_size=10_000))
+    with pytest.raises(ValueError, match="10000 training images asked for"):
+        records.obtain_groups({"good": [quick], "bad": [too_many]})
+    with pytest.raises(ValueError, match="flips all"):
+        obtain([quick, replace(quick, noise=NoiseConfig(0.999))])
+
+
+def test_a_device_that_is_not_there_is_named_even_where_all_is_recorded(quick, own_data, monkeypatch):
+    obtain([quick], progress=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="sees no CUDA card"):
+        obtain([quick], machine=Machine("cuda"))
+
+
+def test_a_run_without_noise_has_gaps_and_is_read_back_all_the_same(quick, own_data):
+    clean = replace(quick, noise=NoiseConfig(0.0))
+    first = obtain([clean], progress=False)[0]
+    assert first.history["noisy_error"].isna().all()
+    again = obtain([clean])[0]
+    assert not again.live
+    pd.testing.assert_frame_equal(first.history, again.history, check_exact=True)
+
+
+def test_an_unknown_mode_is_refused(quick, own_data, monkeypatch):
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", "recrod")
+    with pytest.raises(ValueError, match="'recrod'; allowed: '', 'record', 'replay'"):
+        obtain([quick])
 
 
 def test_fresh_trains_anew_and_keep_false_leaves_no_trace(quick, own_data):
@@ -219,9 +254,11 @@ def test_the_code_hash_counts_what_code_does():
     other = 'def f(x):\n    """Old words."""\n    return x + 2  # one\n'
     assert records._code_hash(source) == records._code_hash(same)
     assert records._code_hash(source) != records._code_hash(other)
+    loop = "for i in x:\n    f(i)\n    g(i)\n"
+    assert records._code_hash(loop) != records._code_hash(loop.replace("    g", "g"))
     # strings that are no docstrings count, and f-strings hash alike in every Python version
     assert records._code_hash('x = "a"\n') != records._code_hash('x = "b"\n')
-    assert records._code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "e4249b7ce45b"
+    assert records._code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "aeef32cd4653"
 
 
 def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data, monkeypatch):
@@ -292,7 +329,8 @@ def test_recording_needs_no_jupyter(quick, tmp_path):
     """On a bare GPU machine there is no papermill, jupytext, IPython or jupyter-book."""
     code = textwrap.dedent(f"""
         import sys
-        for name in ("IPython", "papermill", "jupytext", "jupyter_book", "nbformat", "nbclient", "dask", "ipykernel"):
+        missing = "IPython papermill jupytext jupyter_book nbformat nbclient dask ipykernel tqdm torchvision"
+        for name in missing.split():
             sys.modules[name] = None
         import json
         from lib import chapters, claims, figures, records, show, site

@@ -1,5 +1,6 @@
 """The static book: what is staged, written in, built, and how it looks to a browser."""
 
+import html
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lib import chapters, site
-from lib.claims import Claim
+from lib.claims import Claim, claims_of
 from lib.paths import NOTEBOOKS, ROOT
 from lib.site import Published, SiteProblem, cell_problems, ledger, stage
 
@@ -32,6 +33,16 @@ def test_the_ledger_shows_each_claim_once_with_every_profile():
     assert "✔ holds</strong> at <code>paper</code> (1 of 1, 1 seeds, recorded)" in page
     assert "| `smoke` | 0 | 1 | 1 | 2 |" in page
     assert "| `paper` | 1 | 0 | 0 | 1 |" in page
+
+
+def test_what_this_build_ran_comes_before_what_was_kept(tmp_path, monkeypatch):
+    """The smoke column is filled live."""
+    kept = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text())
+    (tmp_path / "smoke").mkdir()
+    text = json.dumps(kept).replace('"live": true', '"live": true, "seeds": 3').replace('"seeds": 3', '"seeds": 77')
+    (tmp_path / "smoke" / "01_phenomenon_in_a_minute.ipynb").write_text(text)
+    monkeypatch.setattr(site, "RUNS", tmp_path)
+    assert {claim.seeds for claim in site.all_claims() if claim.profile == "smoke"} == {77}
 
 
 def test_the_summary_names_what_does_not_hold():
@@ -176,8 +187,14 @@ def test_every_page_can_be_opened_in_colab_and_every_link_inside_leads_somewhere
 @pytest.mark.slow
 def test_the_ledger_page_lists_every_kept_claim(built):
     page = (built / "book" / "ledger.html").read_text()
-    for claim in site.all_claims():
-        assert claim.source.split(",")[0].replace("&", "&amp;") in page
+    kept = [
+        claim for name in chapters.names() for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text()))
+    ]
+    assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
+    for claim in kept:
+        shown = f"at <code>{claim.profile}</code> ({claim.count}, {claim.seeds} seeds"
+        assert shown in page
+        assert html.escape(claim.values(), quote=False) in html.unescape(page).replace("<", "&lt;").replace(">", "&gt;")
     assert site.LEDGER_MARK not in page
 
 
