@@ -125,7 +125,9 @@ class Ledger:
             live=self.live,
         )
         self.claims.append(claim)
-        show({"text/html": as_html(claim), "text/plain": as_text(claim)}, {METADATA: asdict(claim)})
+        # as pairs: a notebook's JSON is written with sorted keys, and the order of the values is meant
+        travelling = asdict(claim) | {"measured": list(claim.measured.items())}
+        show({"text/html": as_html(claim), "text/plain": as_text(claim)}, {METADATA: travelling})
 
 
 def as_text(claim: Claim) -> str:
@@ -159,5 +161,6 @@ def claims_of(notebook: dict[str, Any]) -> list[Claim]:
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if METADATA in output.get("metadata", {}):
-                found.append(Claim(**output["metadata"][METADATA]))
+                claim = output["metadata"][METADATA]
+                found.append(Claim(**claim | {"measured": dict(claim["measured"])}))
     return found

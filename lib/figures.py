@@ -91,12 +91,12 @@ def early_stop(axes: Sequence[Axes], epochs: Sequence[int], text: str = "early s
     )  # fmt: skip
 
 
-def level(axes: Axes, value: float, text: str, x: float = 0.01) -> None:
-    """A thin horizontal reference line with its name on it, beginning at ``x`` panel widths."""
+def level(axes: Axes, value: float, text: str, x: float = 0.01, *, below: bool = False) -> None:
+    """A thin horizontal reference line with its name above or below it, beginning at ``x`` panel widths."""
     axes.axhline(value, color=THEORY.color, linestyle=THEORY.line, linewidth=1.3, zorder=1)
     axes.annotate(
-        text, (x, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        fontsize=9.5, color=THEORY.color, va="bottom",
+        text, (x, value), xycoords=("axes fraction", "data"), xytext=(0, -3 if below else 2),
+        textcoords="offset points", fontsize=9.5, color=THEORY.color, va="top" if below else "bottom",
     )  # fmt: skip
 
 

@@ -147,11 +147,17 @@ def ledger(claims: Sequence[Claim]) -> str:
     head = " | ".join(f"{sign} {verdict}" for verdict, sign in VERDICTS.items())
     parts = [f"| profile | {head} | claims |", "| --- | --- | --- | --- | --- |", *counts, ""]
     for chapter in sorted({claim.chapter for claim in claims}):
-        parts += [f"## {{doc}}`/notebooks/{chapter}`", ""]
+        parts += [f"## {_title(chapter)}", "", f"Checked in {{doc}}`/notebooks/{chapter}`.", ""]
         of_chapter = [claim for claim in claims if claim.chapter == chapter]
         for id in dict.fromkeys(claim.id for claim in of_chapter):
             parts += _entry([claim for claim in of_chapter if claim.id == id])
     return "\n".join(parts)
+
+
+def _title(chapter: str) -> str:
+    """A chapter's own heading."""
+    cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text())["cells"]
+    return next(line for line in "".join(cells[0]["source"]).splitlines() if line.startswith("# "))[2:]
 
 
 def _entry(claims: list[Claim]) -> list[str]:

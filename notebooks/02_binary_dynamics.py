@@ -163,7 +163,7 @@ figures.curve(totals, fit.wide("train_error"), figures.TRAIN, "training")
 errors.set(ylabel="error", ylim=(0, 1.02))
 residuals.set(ylabel="mean |f − y|", ylim=(0, None))
 totals.set(ylabel="error", ylim=(0, 0.62))
-figures.level(totals, noise_rate, "noise rate δ", x=0.02)
+figures.level(totals, noise_rate, "noise rate δ", x=0.3, below=True)
 figures.epoch_axis([errors, residuals, totals], last=fit[0].experiment.train.epochs)
 figures.early_stop([errors, residuals, totals], fit.early_stops)
 for axes in (errors, residuals, totals):

@@ -48,16 +48,22 @@ def test_a_ledger_flattens_parts_and_shows_each_claim(capsys):
         ledger.check("three", measured={"v": []}, passes=[], **common)
 
 
+def travelling(claim):
+    return vars(claim) | {"measured": list(claim.measured.items())}
+
+
 def test_claims_are_gathered_from_executed_notebooks(tmp_path):
-    one, two = claim([True, True]), claim([False, False], id="b")
+    one, two = claim([True, True], measured={"z": [1.0, 1.0], "a": [2.0, 2.0]}), claim([False, False], id="b")
     outputs = [
-        {"output_type": "display_data", "data": {"text/plain": ""}, "metadata": {METADATA: vars(c)}} for c in (one, two)
+        {"output_type": "display_data", "data": {"text/plain": ""}, "metadata": {METADATA: travelling(c)}}
+        for c in (one, two)
     ]
     plain = {"output_type": "stream", "name": "stdout", "text": "x"}
     notebook = {"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [plain, *outputs]}]}
     path = tmp_path / "n.ipynb"
-    path.write_text(json.dumps(notebook))
+    path.write_text(json.dumps(notebook, sort_keys=True))
     assert gather([path]) == claims_of(notebook) == [one, two]
+    assert list(gather([path])[0].measured) == ["z", "a"]
 
 
 def test_html_is_escaped_and_verdicts_need_no_colour():

@@ -100,7 +100,9 @@ def test_staging_writes_the_address_in_and_leaves_the_sources_alone(tmp_path):
     config = (tmp_path / "source" / "_config.yml").read_text()
     assert "url: https://github.com/owner/book" in config
     assert "colab_url" in config
-    assert "## {doc}`/notebooks/02_binary_dynamics`" in (tmp_path / "source" / "book" / "ledger.md").read_text()
+    assert (
+        "Checked in {doc}`/notebooks/02_binary_dynamics`." in (tmp_path / "source" / "book" / "ledger.md").read_text()
+    )
 
 
 def test_an_address_that_is_none_is_refused():
