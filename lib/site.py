@@ -48,11 +48,11 @@ def build(published: Published | None = None) -> Path:
     stage(SOURCE, published)
     options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
     program = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
-    command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD), *options]
+    command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD.parent), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SiteProblem(f"jupyter-book failed:\n{done.stdout}\n{done.stderr}")
-    index = BUILD / "_build" / "html" / "index.html"
+    index = BUILD / "html" / "index.html"
     if not index.exists():
         raise SiteProblem(f"jupyter-book made no {index}:\n{done.stdout}\n{done.stderr}")
     return index

@@ -147,8 +147,8 @@ def built(tmp_path_factory):
     """The site, built strictly: a warning is an error. With an address, so that all buttons are there."""
     folder = tmp_path_factory.mktemp("site")
     patch = pytest.MonkeyPatch()
-    patch.setattr(site, "BUILD", folder)
-    patch.setattr(site, "SOURCE", folder / "source")
+    patch.setattr(site, "BUILD", folder / "_build")
+    patch.setattr(site, "SOURCE", folder / "_build" / "source")
     index = site.build(Published("https://github.com/owner/book"))
     patch.undo()
     return index.parent
