@@ -19,6 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[DATA_VARIABLE] = str(options.data.expanduser().resolve())
     try:
         return options.verb(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as missing:
+        print(
+            f"{missing} in {sys.executable}. Use the Python that `make install` makes: .venv/bin/python",
+            file=sys.stderr,
+        )
+        return 1
     except (ValueError, RuntimeError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -29,17 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help=f"data folder (default: ${DATA_VARIABLE}, else {data_folder()})"
     )
+    common = argparse.ArgumentParser(add_help=False)  # so that the flag may also stand after the verb
+    common.add_argument("--data", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="data folder")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    book = verbs.add_parser("book", help="run every chapter live at smoke, then build the site")
+    book = verbs.add_parser("book", parents=[common], help="run every chapter live at smoke, then build the site")
     book.add_argument("--repository", metavar="URL", help="the book's address, for launch and Colab buttons")
     book.add_argument("--branch", default="main", help="branch that the buttons open (default: main)")
     book.add_argument("--commit", default="HEAD", help="commit that the Colab cell fetches")
     book.set_defaults(verb=_book)
 
-    run = verbs.add_parser("run", help="run chapters through papermill", description="Run chapters through papermill.")
+    run = verbs.add_parser("run", parents=[common], help="run chapters through papermill")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="number or name (default: all)")
-    run.add_argument("--profile", default="smoke", help="best, smoke, cpu or paper (default: smoke)")
+    run.add_argument("--profile", default="smoke", help="one that the chapter has, see `parameters` (default: smoke)")
     run.add_argument(
         "-p", nargs=2, action="append", default=[], dest="given", metavar=("NAME", "VALUE"), help="a parameter"
     )
@@ -48,23 +62,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--script", action="store_true", help="plain Python in place of papermill; needs no Jupyter")
     run.set_defaults(verb=_run)
 
-    show = verbs.add_parser("parameters", help="what a chapter can be given")
+    show = verbs.add_parser("parameters", parents=[common], help="what a chapter can be given")
     show.add_argument("chapter")
     show.set_defaults(verb=_parameters)
 
-    records = verbs.add_parser("records", help="list recorded runs, or verify them with today's code")
-    records.add_argument("action", nargs="?", choices=["list", "verify"], default="list")
+    records = verbs.add_parser("records", parents=[common], help="list recorded runs, or verify them with today's code")
     records.add_argument(
-        "keys", nargs="*", metavar="KEY", help="records whose name contains one of these (default: all)"
+        "words", nargs="*", metavar="list|verify|KEY", help="what to do (default: list), and parts of records' names"
     )
     records.add_argument("--epochs", type=int, default=2, help="epochs that verify trains anew (default: 2)")
     records.set_defaults(verb=_records)
 
-    data = verbs.add_parser("data", help="fetch data sets and say where they are")
+    data = verbs.add_parser("data", parents=[common], help="fetch data sets and say where they are")
     data.add_argument("names", nargs="*", metavar="NAME", help="digits, mnist, fashion_mnist, cifar10 (default: list)")
     data.set_defaults(verb=_data)
 
-    keep = verbs.add_parser("keep", help="make notebooks of their twins and execute them, outputs kept")
+    keep = verbs.add_parser(
+        "keep", parents=[common], help="make notebooks of their twins and execute them, outputs kept"
+    )
     keep.add_argument("chapters", nargs="*", metavar="CHAPTER")
     keep.set_defaults(verb=_keep)
 
@@ -72,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         ("test", "lint, unit, notebook and book tests", ["bash", str(ROOT / "tests" / "all.sh")]),
         ("bench", "benchmarks, side by side", [sys.executable, "-m", "tests.benchmarks"]),
     ):
-        verb = verbs.add_parser(name, help=what)
+        verb = verbs.add_parser(name, parents=[common], help=what)
         verb.set_defaults(verb=lambda _, command=command: subprocess.run(command, cwd=ROOT).returncode)
     return parser
 
@@ -89,6 +104,7 @@ def _book(options: argparse.Namespace) -> int:
         path = find(name)
         claims += execute(path, {"profile": "smoke"}, site.RUNS / "smoke" / path.name)
         if "cpu" in profiles(path):
+            print(f"{name} at cpu, from records", flush=True)
             try:
                 execute(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay")
             except ChapterFailed as failure:
@@ -111,6 +127,8 @@ def _run(options: argparse.Namespace) -> int:
             continue
         given = {"profile": options.profile}
         for name, text in options.given:
+            if name == "profile":
+                raise ValueError("name the profile by --profile")
             given[name] = declared[path][name].read(text) if name in declared[path] else text
         chapters.check_values(path.stem, list(declared[path].values()), given)
         jobs.append((path, given))
@@ -121,7 +139,8 @@ def _run(options: argparse.Namespace) -> int:
         if options.script:
             chapters.run_script(path, given, mode=mode)
             continue
-        output = (options.output or BUILD / "runs" / options.profile).resolve() / path.name
+        changed = "".join(f"-{name}={value}" for name, value in given.items() if name != "profile")
+        output = (options.output or BUILD / "runs" / options.profile).resolve() / f"{path.stem}{changed}.ipynb"
         claims += chapters.execute(path, given, output, mode=mode)
         print(f"  {output}", flush=True)
     if claims:
@@ -138,32 +157,53 @@ def _parameters(options: argparse.Namespace) -> int:
 
 
 def _records(options: argparse.Namespace) -> int:
-    from lib.records import RecordDamaged, Run, Store, experiment_from, read, verify
+    from lib.records import Store
 
-    paths = [path for folder in (RECORDS, data_folder() / "records") for path in Store(folder).paths()]
-    paths = [path for path in paths if not options.keys or any(key in path.name for key in options.keys)]
-    if not paths:
-        raise ValueError(
-            "no record fits" if options.keys else f"no records in {RECORDS} or {data_folder() / 'records'}"
-        )
-    failures = 0
-    for path in paths:
-        try:
-            history, provenance = read(path)
-        except RecordDamaged as damage:
-            failures += 1
-            print(f"DAMAGED {damage}")
-            continue
-        if options.action == "verify":
-            result = verify(path, epochs=options.epochs)
-            failures += not result.agrees
-            verdict = "agrees " if result.agrees else "DIFFERS"
-            print(f"{verdict} {path.stem}: {result.epochs} epochs; most in {result.worst}")
-            continue
-        run = Run(experiment_from(provenance["settings"]), history, provenance)
-        print(f"{path.stem}: {len(history)} rows, {provenance['date'][:10]}, {provenance['seconds']:.0f} s, "
-              f"{provenance['device']}, {run.state}")  # fmt: skip
+    action, keys = "list", options.words
+    if keys and keys[0] in ("list", "verify"):
+        action, *keys = keys
+    found, failures = 0, 0
+    for folder in (RECORDS, data_folder() / "records"):
+        paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]
+        if paths:
+            print(f"{folder}:", flush=True)
+        for path in paths:
+            found += 1
+            failures += not (_verify(path, options.epochs) if action == "verify" else _list(path))
+    if not found:
+        raise ValueError("no record fits" if keys else f"no records in {RECORDS} or {data_folder() / 'records'}")
+    if action == "verify":
+        print(f"{found - failures} of {found} agree with today's code")
     return int(failures > 0)
+
+
+def _list(path: Path) -> bool:
+    """Print a line about a record; whether it is whole."""
+    from lib.records import RecordDamaged, Run, experiment_from, read
+
+    try:
+        history, provenance = read(path)
+    except RecordDamaged as damage:
+        print(f"  DAMAGED {damage}")
+        return False
+    run = Run(experiment_from(provenance["settings"]), history, provenance)
+    made = f"{provenance['date'][:10]}, {provenance['seconds']:.0f} s, {provenance['device']}"
+    print(f"  {path.stem}: {len(history)} rows, {made}, {run.state}")
+    return True
+
+
+def _verify(path: Path, epochs: int) -> bool:
+    """Train the first epochs of a record anew and print the outcome; whether they agree."""
+    from lib.data import DataUnavailable
+    from lib.records import RecordDamaged, verify
+
+    try:
+        result = verify(path, epochs=epochs)
+    except (RecordDamaged, DataUnavailable) as problem:
+        print(f"  NOT CHECKED {path.stem}: {problem}")
+        return False
+    print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.epochs} epochs; most in {result.worst}")
+    return result.agrees
 
 
 def _data(options: argparse.Namespace) -> int:

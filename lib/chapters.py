@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin
 
+from lib import show
 from lib.claims import Claim, claims_of
 from lib.experiments import Experiment
 from lib.files import atomic
@@ -67,11 +68,14 @@ class Parameter:
         return fits and (not self.choices or value in self.choices)
 
     def read(self, text: str) -> Any:
-        """A value typed on a command line: JSON where that fits the type, else text."""
+        """A value typed on a command line: JSON or Python where that fits the type, else text."""
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
-            value = {"None": None, "True": True, "False": False}.get(text, text)
+            try:
+                value = ast.literal_eval(text)  # .2, None, True
+            except (ValueError, SyntaxError):
+                value = text
         return value if self.accepts(value) or not self.accepts(text) else text
 
     def __str__(self) -> str:
@@ -163,8 +167,13 @@ def best_profile(profile: str, plan: Callable[[str], Mapping[str, list[Experimen
     """
     if profile != "best":
         return profile
-    complete = (name for name in reversed(PROFILES[1:]) if all(recorded(group) for group in plan(name).values()))
-    return next(complete, "smoke")
+    for name in reversed(PROFILES[1:]):
+        if all(recorded(group) for group in plan(name).values()):
+            return name
+    show.markdown(
+        "These values are recorded at no profile: trained live at `smoke`. Name a larger `profile` to train there."
+    )
+    return "smoke"
 
 
 def profiles(path: Path) -> list[str]:

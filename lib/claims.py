@@ -54,13 +54,18 @@ class Claim:
         return f"{VERDICTS[self.verdict]} {self.verdict}"
 
     @property
-    def count(self) -> str:
+    def passed(self) -> str:
         """How many of the checks came out true."""
         return f"{sum(self.passes)} of {len(self.passes)}"
 
     def values(self) -> str:
         """The measured values with their spread over seeds."""
         return "; ".join(f"{name} {spread(values)}" for name, values in self.measured.items())
+
+
+def count(number: int, thing: str) -> str:
+    """A number of things in words: 1 seed, 2 seeds."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def spread(values: Iterable[float]) -> str:
@@ -133,8 +138,8 @@ class Ledger:
 def as_text(claim: Claim) -> str:
     """The claim for a terminal."""
     return (
-        f"{claim.sign} ({claim.count}): {claim.says} [{claim.source}]\n"
-        f"  measured over {claim.seeds} seeds: {claim.values()}\n  counted as true: {claim.criterion}"
+        f"{claim.sign} ({claim.passed}): {claim.says} [{claim.source}]\n"
+        f"  measured over {count(claim.seeds, 'seed')}: {claim.values()}\n  counted as true: {claim.criterion}"
     )
 
 
@@ -143,9 +148,9 @@ def as_html(claim: Claim) -> str:
     kind = claim.verdict.replace(" ", "-")
     return (
         f'<div class="claim claim-{kind}" style="border-left:4px solid;padding:.2em .8em;margin:.6em 0">'
-        f"<strong>{claim.sign}</strong> ({claim.count}) · {html.escape(claim.source)}<br>"
+        f"<strong>{claim.sign}</strong> ({claim.passed}) · {html.escape(claim.source)}<br>"
         f"{html.escape(claim.says)}<br>"
-        f"<small>Measured over {claim.seeds} seeds, mean [least, most]: {html.escape(claim.values())}. "
+        f"<small>Measured over {count(claim.seeds, 'seed')}, mean [least, most]: {html.escape(claim.values())}. "
         f"Counted as true: {html.escape(claim.criterion)}.</small></div>"
     )
 

@@ -459,7 +459,7 @@ def verify(
     outcome = experiments.run(short, machine=machine, folder=folder, resume=False)
     today = history_frame(outcome.history)
     agrees, worst = compare(today, history.head(len(today)))
-    if agrees:
+    if agrees and Run(experiment, history, provenance).state == "older code":
         stamp = {
             "code": code_hashes(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

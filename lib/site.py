@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lib import chapters
 from lib.chapters import PROFILES
-from lib.claims import VERDICTS, Claim, gather
+from lib.claims import VERDICTS, Claim, count, gather
 from lib.paths import BUILD, NOTEBOOKS, ROOT
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
@@ -168,7 +168,7 @@ def _entry(claims: list[Claim]) -> list[str]:
         how = "live" if claim.live else "recorded"
         rows.append(
             f'<div class="verdict"><strong>{claim.sign}</strong> at <code>{claim.profile}</code> '
-            f"({claim.count}, {claim.seeds} seeds, {how}): {html.escape(claim.values())}</div>"
+            f"({claim.passed}, {count(claim.seeds, 'seed')}, {how}): {html.escape(claim.values())}</div>"
         )
     return [
         f":::{{admonition}} {first.source}",
@@ -188,10 +188,10 @@ def summary(claims: Sequence[Claim]) -> str:
     lines = []
     for chapter in sorted({claim.chapter for claim in claims}):
         of_chapter = [claim for claim in claims if claim.chapter == chapter]
-        counts = ", ".join(f"{sum(claim.verdict == verdict for claim in of_chapter)} {verdict}" for verdict in VERDICTS)
+        counts = ", ".join(f"{verdict} {sum(claim.verdict == verdict for claim in of_chapter)}" for verdict in VERDICTS)
         lines.append(f"{chapter} at {of_chapter[0].profile}: {counts}")
         lines += [
-            f"  {claim.sign} ({claim.count}): {claim.source}: {claim.says}"
+            f"  {claim.sign} ({claim.passed}): {claim.source}: {claim.says}"
             for claim in of_chapter
             if claim.verdict != "holds"
         ]

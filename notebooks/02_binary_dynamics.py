@@ -705,7 +705,7 @@ ledger.check(
 #
 # </details>
 #
-# 2. Give `lr` ten times the profile's value. What happens to the fall of the ratio?
+# 2. At `smoke`, set `lr` to 0.3, ten times its value there. What happens to the fall of the ratio?
 #
 # <details><summary>What you should see</summary>
 #

@@ -241,6 +241,7 @@ def test_types_are_checked(annotation, comment, good, bad):
     ("annotation", "text", "value"),
     [
         ("float", "0.1", 0.1),
+        ("float", ".2", 0.2),
         ("Optional[int]", "None", None),
         ("bool", "true", True),
         ("bool", "True", True),

@@ -20,7 +20,7 @@ def claim(passes, **changes):
 def test_the_verdict_counts_seeds(passes, verdict):
     assert claim(passes).verdict == verdict
     assert verdict in claim(passes).sign
-    assert claim(passes).count == f"{sum(passes)} of 2"
+    assert claim(passes).passed == f"{sum(passes)} of 2"
 
 
 def test_values_show_mean_and_range():

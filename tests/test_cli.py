@@ -46,6 +46,7 @@ def test_importing_lib_needs_nothing_heavy():
         (["data", "minst"], "unknown data set 'minst'"),
         (["keep", "99"], "unknown chapter"),
         (["book", "--repository", "nowhere"], "must look like"),
+        (["run", "1", "-p", "profile", "cpu"], "name the profile by --profile"),
     ],
 )
 def test_mistakes_get_a_line_not_a_traceback(arguments, message, capsys):
@@ -61,8 +62,35 @@ def test_parameters_are_a_chapters_help(capsys):
 
 
 def test_records_are_listed_with_their_state(capsys):
-    assert main(["records", "list", "mnist79-512x512-lr0.1-seed0"]) == 0
+    assert main(["records", "mnist79-512x512-lr0.1-seed0"]) == 0
     assert "rows, 2" in capsys.readouterr().out
+
+
+def test_an_interrupt_is_a_sentence(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lib.chapters.find", interrupted)
+    assert main(["parameters", "2"]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_verify_names_what_it_could_not_check_and_goes_on(tmp_path, capsys, monkeypatch):
+    import torchvision
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr("lib.__main__.RECORDS", tmp_path)
+    for pattern in ("digits*seed0*", "mnist*seed0*"):
+        whole = next((ROOT / "book" / "records").glob(pattern))
+        (tmp_path / whole.name).write_bytes(whole.read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    assert main(["--data", str(tmp_path / "none"), "records", "verify", "--epochs", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "agrees  digits" in shown
+    assert "NOT CHECKED mnist" in shown
+    assert "1 of 2 agree" in shown
+    # what is checked by today's code is not written again
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == before
 
 
 def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path, capsys, monkeypatch):
@@ -82,7 +110,7 @@ def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path, capsys, m
 def test_the_data_flag_names_the_folder(tmp_path, capsys):
     assert main(["--data", str(tmp_path), "data"]) == 0
     assert f"data folder: {tmp_path}" in capsys.readouterr().out
-    assert main(["--data", str(tmp_path), "data", "digits"]) == 0
+    assert main(["data", "--data", str(tmp_path), "digits"]) == 0  # before or after the verb
     assert "digits: 1201 training and 596 test images of 1x8x8" in capsys.readouterr().out
 
 
@@ -113,5 +141,7 @@ def test_a_script_run_records_what_papermill_replays(tmp_path, monkeypatch):
         [*command, "--output", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True, env=env
     )
     assert second.returncode == 0, second.stderr
-    notebook = json.loads((tmp_path / "out" / "01_phenomenon_in_a_minute.ipynb").read_text())
+    (made,) = (tmp_path / "out").glob("*.ipynb")
+    assert made.name == "01_phenomenon_in_a_minute-seeds=2-noise_rate=0.3.ipynb"
+    notebook = json.loads(made.read_text())
     assert "Recorded on" in json.dumps(notebook)

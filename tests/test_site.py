@@ -30,7 +30,7 @@ def test_the_ledger_shows_each_claim_once_with_every_profile():
     assert page.count("It falls. ({numref}`fig-x`)") == 1
     assert page.index("at <code>smoke</code>") < page.index("at <code>paper</code>")
     assert "✘ does not hold</strong> at <code>smoke</code> (0 of 1" in page
-    assert "✔ holds</strong> at <code>paper</code> (1 of 1, 1 seeds, recorded)" in page
+    assert "✔ holds</strong> at <code>paper</code> (1 of 1, 1 seed, recorded)" in page
     assert "| `smoke` | 0 | 1 | 1 | 2 |" in page
     assert "| `paper` | 1 | 0 | 0 | 1 |" in page
 
@@ -47,7 +47,7 @@ def test_what_this_build_ran_comes_before_what_was_kept(tmp_path, monkeypatch):
 
 def test_the_summary_names_what_does_not_hold():
     text = site.summary([claim("smoke"), claim("smoke", [False], id="b", says="It rises.")])
-    assert "02_binary_dynamics at smoke: 1 holds, 0 partly, 1 does not hold" in text
+    assert "02_binary_dynamics at smoke: holds 1, partly 0, does not hold 1" in text
     assert "It rises." in text
     assert "It falls." not in text
 
@@ -194,7 +194,7 @@ def test_the_ledger_page_lists_every_kept_claim(built):
     ]
     assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
     for claim in kept:
-        shown = f"at <code>{claim.profile}</code> ({claim.count}, {claim.seeds} seeds"
+        shown = f"at <code>{claim.profile}</code> ({claim.passed}, {claim.seeds} seeds"
         assert shown in page
         assert html.escape(claim.values(), quote=False) in html.unescape(page).replace("<", "&lt;").replace(">", "&gt;")
     assert site.LEDGER_MARK not in page
