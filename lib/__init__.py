@@ -11,6 +11,9 @@ Data runs one way, and a room imports only the rooms above it in this list:
     claims, figures          verdicts and pictures drawn from histories
     chapters, site           notebooks run from outside, and the book built
 
+Below them all lie paths, files, progress and show: where things are, files
+that are whole or not there, bars, and what a notebook displays.
+
 Importing ``lib`` imports none of them, and none of them needs Jupyter: only
 ``chapters`` and ``site`` reach for papermill and jupyter-book, and only when
 asked to run or build something.

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.records import count
 from lib.show import show
 
 VERDICTS = {"holds": "✔", "partly": "◐", "does not hold": "✘"}
@@ -61,11 +62,6 @@ class Claim:
     def values(self) -> str:
         """The measured values with their spread over seeds."""
         return "; ".join(f"{name} {spread(values)}" for name, values in self.measured.items())
-
-
-def count(number: int, thing: str) -> str:
-    """A number of things in words: 1 seed, 2 seeds."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def spread(values: Iterable[float]) -> str:

@@ -140,10 +140,11 @@ class Runs(Sequence[Run]):
         states = _join({run.state for run in self})
         lives = {run.live for run in self}
         how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
-        return f"{how} on {devices}, {when}; {_count(len(self), 'seed')}, {took} in all; code {code} ({states})"
+        return f"{how} on {devices}, {when}; {count(len(self), 'seed')}, {took} in all; code {code} ({states})"
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
+    """A number of things in words: 1 seed, 2 seeds."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
@@ -396,7 +397,7 @@ def device_name(device: torch.device, threads: int) -> str:
     """A name to print: the card's, or the processor's with the threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()} CPU ({_count(threads, 'thread')})"
+    return f"{_processor()} CPU ({count(threads, 'thread')})"
 
 
 @cache

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from lib import chapters
 from lib.chapters import PROFILES
-from lib.claims import VERDICTS, Claim, count, gather
+from lib.claims import VERDICTS, Claim, gather
 from lib.paths import BUILD, NOTEBOOKS, ROOT
+from lib.records import count
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
