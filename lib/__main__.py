@@ -186,7 +186,7 @@ def _list(path: Path) -> bool:
     except RecordDamaged as damage:
         print(f"  DAMAGED {damage}")
         return False
-    run = Run(experiment_from(provenance["settings"]), history, provenance)
+    run = Run(experiment_from(provenance["settings"], provenance.get("kind", "")), history, provenance)
     made = f"{provenance['date'][:10]}, {provenance['seconds']:.0f} s, {provenance['device']}"
     print(f"  {path.stem}: {len(history)} rows, {made}, {run.state}")
     return True
@@ -202,7 +202,7 @@ def _verify(path: Path, epochs: int) -> bool:
     except (RecordDamaged, DataUnavailable) as problem:
         print(f"  NOT CHECKED {path.stem}: {problem}")
         return False
-    print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.epochs} epochs; most in {result.worst}")
+    print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}")
     return result.agrees
 
 

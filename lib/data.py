@@ -1,6 +1,6 @@
 """Data sets as tensors: ``load(DataConfig(...))`` gives a task.
 
-``digits`` comes with scikit-learn. ``mnist``, ``fashion_mnist`` and
+``digits`` comes with scikit-learn, ``clusters`` are made here. ``mnist``, ``fashion_mnist`` and
 ``cifar10`` come through torchvision the first time and from
 ``<data folder>/<name>.npz`` (uint8 arrays, no pickle) ever after.
 """
@@ -21,7 +21,9 @@ from lib.paths import DATA_VARIABLE, data_folder
 
 DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}  # torchvision's names
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py"}
-NAMES = ("digits", *DOWNLOADED)
+NAMES = ("digits", "clusters", *DOWNLOADED)
+CLUSTERS = ("first", "second")  # names of the two synthetic classes
+CLUSTER_SIZE = 500  # points of each, in training and in test
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -40,20 +42,25 @@ class DataConfig:
     name: str
     classes: tuple[int, ...] | None = None  # published class numbers; None: all
     train_size: int | None = None  # training images, drawn at random; None: all
-    subset_seed: int = 0  # of that draw, and of the digits' split
+    subset_seed: int = 0  # of that draw, of the digits' split, and of the clusters' points
+    test_size: int | None = None  # test images, drawn at random; None: all
 
     def validate(self) -> None:
         """Raise ValueError for whatever can be known wrong before reading a file."""
         if self.name not in NAMES:
             raise ValueError(f"unknown data set {self.name!r}; there are: {', '.join(NAMES)}")
         if self.classes is not None:
+            if self.name == "clusters":
+                raise ValueError("the clusters are two classes, and always both: leave classes out")
             unknown = [c for c in self.classes if c not in range(10)]
             if unknown:
                 raise ValueError(f"{self.name} has classes 0 to 9, not {unknown}")
             if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
                 raise ValueError(f"classes must name two or more different ones, not {self.classes}")
-        if self.train_size is not None and self.train_size < 1:
-            raise ValueError(f"train_size must be at least 1, not {self.train_size}")
+        for name in ("train_size", "test_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
 
 
 @dataclass(frozen=True)
@@ -108,13 +115,48 @@ def load(config: DataConfig, folder: str | Path | None = None) -> Task:
     config.validate()
     if config.name == "digits":
         task = _digits(config.subset_seed)
+    elif config.name == "clusters":
+        task = clusters(torch.Generator().manual_seed(config.subset_seed))
     else:
         task = _task_from(_cached(config.name, data_folder(folder)))
     if config.classes is not None:
         task = _keep_classes(task, config.classes)
-    if config.train_size is not None:
-        task = _keep_images(task, config)
+    for split, size in (("train", config.train_size), ("test", config.test_size)):
+        if size is not None:
+            task = _keep_images(task, split, size, config.subset_seed)
     return task
+
+
+def circle(degrees: Tensor, base: float = 0.0) -> Tensor:
+    """Points on the unit circle at ``degrees`` from a base point (§ 3.1); float64 ``[n, 1, 1, 2]``."""
+    angle = torch.deg2rad(degrees.double() + base)
+    return torch.stack([angle.cos(), angle.sin()], dim=1).reshape(-1, 1, 1, 2)
+
+
+def clusters(
+    generator: torch.Generator,
+    *,
+    size: int = CLUSTER_SIZE,
+    radius: float = 3.0,
+    spread: float = 0.5,
+    degrees: float = 90.0,
+) -> Task:
+    """Two Gaussian clouds in the plane as a task of two classes (§ 3.1, Fig. 3).
+
+    ``size`` points each in training and in test, of standard deviation
+    ``spread`` around centres at distance ``radius`` from the origin,
+    ``degrees`` apart. Points are images of one by two pixels. ValueError for
+    sizes and lengths that are not positive.
+    """
+    if size < 1 or radius <= 0 or spread <= 0:
+        raise ValueError(f"size, radius and spread must be positive, not {size}, {radius}, {spread}")
+    centres = radius * circle(torch.tensor([0.0, degrees]), base=45.0).float()
+    labels = torch.arange(2).repeat_interleave(size)
+
+    def draw() -> Tensor:
+        return centres[labels] + spread * torch.randn((2 * size, 1, 1, 2), generator=generator)
+
+    return Task(draw(), labels, draw(), labels.clone(), class_names=CLUSTERS, white=1.0)
 
 
 def from_arrays(
@@ -209,13 +251,15 @@ def _keep_classes(task: Task, classes: tuple[int, ...]) -> Task:
     return replace(task, **kept, class_names=tuple(task.class_names[c] for c in classes))
 
 
-def _keep_images(task: Task, config: DataConfig) -> Task:
-    there = len(task.train_labels)
-    if config.train_size > there:
-        raise ValueError(f"{config.train_size} training images asked for, but there are {there} of these classes")
-    order = torch.randperm(there, generator=torch.Generator().manual_seed(config.subset_seed))
-    keep = order[: config.train_size].sort().values
-    return replace(task, train_images=task.train_images[keep], train_labels=task.train_labels[keep])
+def _keep_images(task: Task, split: str, size: int, seed: int) -> Task:
+    images, labels = getattr(task, f"{split}_images"), getattr(task, f"{split}_labels")
+    there = len(labels)
+    if size > there:
+        kind = {"train": "training", "test": "test"}[split]
+        raise ValueError(f"{size} {kind} images asked for, but there are {there} of these classes")
+    order = torch.randperm(there, generator=torch.Generator().manual_seed(seed))
+    keep = order[:size].sort().values
+    return replace(task, **{f"{split}_images": images[keep], f"{split}_labels": labels[keep]})
 
 
 def _cached(name: str, folder: Path) -> dict[str, np.ndarray]:

@@ -6,11 +6,13 @@ its `key` is how a recorded run is found again.
 
 import hashlib
 import json
+import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +26,65 @@ from lib.paths import data_folder
 from lib.progress import say
 from lib.train import Checkpoint, CheckpointDamaged, Machine, TrainConfig, TrainingDiverged, train
 
+ROOMS = (
+    "data",
+    "noise",
+    "models",
+    "gradients",
+    "observe",
+    "train",
+    "experiments",
+)  # what a training's numbers depend on
+
+
+class Recordable(ABC):
+    """What can be run once and replayed for ever: settings that determine a table of numbers, and nothing else.
+
+    Subclasses are frozen dataclasses with a field ``seed``.
+    """
+
+    rooms: ClassVar[tuple[str, ...]] = ROOMS  # of `lib`, on which the numbers depend
+    kind: ClassVar[str] = ""  # named in the key; "" for trainings
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that name these settings, in every version of the book.
+
+        Fields that stand at their default are left out, so that a new field
+        whose default means what was done before changes no key. It follows
+        that a default may never be changed.
+        """
+        settings = as_dict(self) | ({"kind": self.kind} if self.kind else {})
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    @abstractmethod
+    def slug(self) -> str:
+        """Key with a readable beginning, for file names."""
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Raise ValueError for whatever can be known wrong before any compute."""
+
+    @abstractmethod
+    def preflight(self, folder: str | Path | None = None) -> None:
+        """Raise what running would raise for want of data, or for data that do not fit."""
+
+    @abstractmethod
+    def short(self, epochs: int = 2) -> "Recordable":
+        """The part that is run again to check a record: its rows are the first rows of the whole."""
+
+    @abstractmethod
+    def run(
+        self, *, machine: Machine, folder: str | Path | None, resume: bool, made_by: str, progress: bool
+    ) -> "Outcome":
+        """Make the numbers."""
+
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Recordable):
     """One training with label noise.
 
     ``seed`` drives four separate generators: which labels are wrong, the
@@ -45,26 +103,71 @@ class Experiment:
         """Raise ValueError for whatever can be known wrong before any compute."""
         for part in (self.data, self.noise, self.model, self.train, self.observe):
             part.validate()
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed must lie in 0 to 2**31 - 1, not {self.seed}")
+        check_seed(self.seed)
 
-    @property
-    def key(self) -> str:
-        """Sixteen hexadecimal digits that name this configuration, in every version of the book.
-
-        Fields that stand at their default are left out, so that a new field
-        whose default means what was done before changes no key. It follows
-        that a default may never be changed.
-        """
-        text = json.dumps(as_dict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def preflight(self, folder: str | Path | None = None) -> None:
+        """Load the data and flip the labels: raises what `prepare` would."""
+        check_labels(self.data, self.noise, folder)
 
     @property
     def slug(self) -> str:
         """Key with a readable beginning, for file names."""
-        classes = "".join(map(str, self.data.classes or ()))
+        kind = "" if self.model.kind == "fcn" else f"{self.model.kind}-"
         widths = "x".join(map(str, self.model.widths))
-        return f"{self.data.name}{classes}-{widths}-lr{self.train.lr:g}-seed{self.seed}-{self.key}"
+        return f"{data_slug(self.data)}-{kind}{widths}-lr{self.train.lr:g}-seed{self.seed}-{self.key}"
+
+    def short(self, epochs: int = 2) -> "Experiment":
+        """Its first epochs."""
+        return replace(self, train=replace(self.train, epochs=min(epochs, self.train.epochs)))
+
+    def run(self, **settings: Any) -> "Outcome":
+        """Train: `run` of this module."""
+        return run(self, **settings)
+
+
+@dataclass(frozen=True)
+class Measurement(Recordable):
+    """Something measured without training: subclasses say what, in `rows`."""
+
+    rooms: ClassVar[tuple[str, ...]] = ("data", "noise", "models", "gradients", "experiments")
+    seed: int = 0
+
+    @abstractmethod
+    def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
+        """The table, a row a dictionary."""
+
+    def preflight(self, folder: str | Path | None = None) -> None:
+        """Nothing can be missing, unless a subclass says so."""
+
+    def short(self, epochs: int = 2) -> "Measurement":
+        """All of it, unless a subclass says otherwise."""
+        return self
+
+    def run(
+        self, *, machine: Machine, folder: str | Path | None, resume: bool, made_by: str, progress: bool
+    ) -> "Outcome":
+        """Measure; it is done at once, so that there is nothing to resume."""
+        self.validate()
+        begun = time.perf_counter()
+        rows = self.rows(machine.resolve(), folder)
+        return Outcome(rows, time.perf_counter() - begun, torch.get_num_threads())
+
+
+def check_seed(seed: int) -> None:
+    """ValueError for a seed that no generator takes."""
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must lie in 0 to 2**31 - 1, not {seed}")
+
+
+def check_labels(data: DataConfig, noise: NoiseConfig, folder: str | Path | None = None) -> None:
+    """Raise now what loading this data and flipping its labels would raise."""
+    task = load(data, folder)
+    symmetric(task.train_labels, noise.noise_rate, task.classes, torch.Generator())
+
+
+def data_slug(data: DataConfig) -> str:
+    """Data set and classes, for file names."""
+    return data.name + "".join(map(str, data.classes or ()))
 
 
 def as_dict(config: Any) -> dict[str, Any]:
@@ -83,7 +186,10 @@ def as_dict(config: Any) -> dict[str, Any]:
     return settings
 
 
-def with_seeds(experiment: Experiment, seeds: int | Iterable[int]) -> list[Experiment]:
+Some = TypeVar("Some", bound=Recordable)
+
+
+def with_seeds(experiment: Some, seeds: int | Iterable[int]) -> list[Some]:
     """The same experiment once for each seed (a number n stands for 0 to n - 1). ValueError for none."""
     if isinstance(seeds, int) and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
@@ -120,17 +226,16 @@ class Outcome:
     threads: int
 
 
-def preflight(wanted: Iterable[Experiment], machine: Machine = Machine(), folder: str | Path | None = None) -> None:
-    """Raise now what `prepare` would raise for any of these: before the first one is trained."""
+def preflight(wanted: Iterable[Recordable], machine: Machine = Machine(), folder: str | Path | None = None) -> None:
+    """Raise now what running any of these would raise: before the first one is run."""
     machine.resolve()
     seen = set()
     for experiment in wanted:
         experiment.validate()
-        if (experiment.data, experiment.noise) in seen:
-            continue
-        seen.add((experiment.data, experiment.noise))
-        task = load(experiment.data, folder)
-        symmetric(task.train_labels, experiment.noise.noise_rate, task.classes, torch.Generator())
+        seedless = replace(experiment, seed=0).key
+        if seedless not in seen:
+            experiment.preflight(folder)
+        seen.add(seedless)
 
 
 def prepare(
@@ -185,7 +290,8 @@ def run(
         ready = prepare(experiment, machine, folder, task)
         try:
             batch = experiment.train.batch_size or len(ready.labels.given)
-            with machine.cpu_threads(ready.model, batch) as threads:
+            positions = math.prod(ready.task.input_shape[1:])
+            with machine.cpu_threads(ready.model, batch, positions) as threads:
                 history = train(
                     ready.model,
                     ready.task,

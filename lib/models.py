@@ -9,12 +9,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+KINDS = {"fcn": "neurons of each hidden layer", "cnn": "channels, channels, neurons", "resnet9": "channels"}
 INITS = ("default", "ntk")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A fully connected ReLU network.
+    """A network of the paper.
+
+    ``kind``: "fcn" is fully connected with ReLU; "cnn" the paper's for MNIST
+    (App. B): two convolutions, a max pooling, two linear layers; "resnet9"
+    the one it cites for CIFAR-10, with BatchNorm and Mish.
 
     ``init``: "default" is PyTorch's (uniform, scaled by fan-in, with biases);
     "ntk" is the paper's NTK parameterisation (§ 3.1): N(0, 1) weights, no
@@ -23,36 +28,151 @@ class ModelConfig:
     that h(w_0; x) = 0 and the sigmoid starts at exactly 1/2.
     """
 
-    widths: tuple[int, ...] = (512, 512)  # neurons of each hidden layer
+    widths: tuple[int, ...] = (512, 512)  # what `KINDS` says: (32, 64, 64) is the paper's CNN, (64,) its ResNet-9
     init: str = "default"
     antisymmetric: bool = False
+    kind: str = "fcn"
+    padding: int = 0  # pixels around the image in each convolution of "cnn"
+    standardise: tuple[float, float] | None = (
+        None  # mean and standard deviation of the pixels; None: [0, 1] as they are
+    )
 
     def validate(self) -> None:
-        """Raise ValueError for an unknown init or impossible widths."""
+        """Raise ValueError for an unknown kind or init, or settings that do not fit together."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of network {self.kind!r}; there are: {', '.join(KINDS)}")
         if self.init not in INITS:
             raise ValueError(f"unknown init {self.init!r}; there are: {', '.join(INITS)}")
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"widths must name one or more hidden layers of at least 1 neuron, not {self.widths}")
+        expected = {"cnn": 3, "resnet9": 1}.get(self.kind, len(self.widths))
+        if len(self.widths) != expected:
+            raise ValueError(f"widths of {self.kind!r} are ({KINDS[self.kind]}), not {self.widths}")
+        if self.kind != "fcn" and self.init != "default":
+            raise ValueError(f"init {self.init!r} is for 'fcn' only; {self.kind!r} has: default")
+        if (self.padding and self.kind != "cnn") or not 0 <= self.padding <= 2:
+            raise ValueError(f"padding is 0, 1 or 2, and 0 but for 'cnn'; not {self.padding} for {self.kind!r}")
+        if self.standardise is not None and (len(self.standardise) != 2 or not self.standardise[1] > 0):
+            raise ValueError(f"standardise is a mean and a standard deviation above 0, not {self.standardise}")
 
 
 def build(config: ModelConfig, input_shape: tuple[int, ...], outputs: int, generator: torch.Generator) -> nn.Module:
     """The network of a configuration, on the CPU, with weights drawn from ``generator``."""
     config.validate()
-    sizes = (math.prod(input_shape), *config.widths, outputs)
-    make = fully_connected if config.init == "default" else ntk_fully_connected
-    network = make(sizes, generator)
+    if config.kind == "cnn":
+        network = cnn(input_shape, config.widths, outputs, generator, config.padding)
+    elif config.kind == "resnet9":
+        network = resnet9(input_shape, config.widths[0], outputs, generator)
+    else:
+        make = fully_connected if config.init == "default" else ntk_fully_connected
+        network = make((math.prod(input_shape), *config.widths, outputs), generator)
+    if config.standardise is not None:
+        network = nn.Sequential(Standardise(*config.standardise), *network)
     return Antisymmetric(network) if config.antisymmetric else network
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation of the pixels, in place of [0, 1]."""
+
+    def __init__(self, mean: float, deviation: float) -> None:
+        super().__init__()
+        self.mean, self.deviation = mean, deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return (x - self.mean) / self.deviation
+
+
+def default_init(layer: nn.Module, fan_in: int, generator: torch.Generator) -> nn.Module:
+    """PyTorch's default initialisation, from an explicit generator: uniform within 1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer
+
+
+def linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer with PyTorch's default initialisation."""
+    return default_init(nn.utils.skip_init(nn.Linear, fan_in, fan_out), fan_in, generator)
+
+
+def convolution(fan_in: int, fan_out: int, generator: torch.Generator, padding: int) -> nn.Conv2d:
+    """A 3 x 3 convolution of stride 1 with PyTorch's default initialisation."""
+    layer = nn.utils.skip_init(nn.Conv2d, fan_in, fan_out, 3, padding=padding)
+    return default_init(layer, 9 * fan_in, generator)
+
+
+def cnn(
+    input_shape: tuple[int, ...], widths: tuple[int, ...], outputs: int, generator: torch.Generator, padding: int = 0
+) -> nn.Sequential:
+    """The paper's network for MNIST (App. B): conv, conv, max pooling of 2, linear, linear, with ReLU between.
+
+    ``widths``: channels of the convolutions and neurons of the hidden linear
+    layer. ValueError for images that the convolutions leave nothing of.
+    """
+    channels, height, width = input_shape
+    height, width = ((side + 2 * (2 * padding - 2)) // 2 for side in (height, width))
+    if min(height, width) < 1:
+        raise ValueError(f"images of shape {list(input_shape)} are too small for the CNN with padding {padding}")
+    first, second, hidden = widths
+    return nn.Sequential(
+        convolution(channels, first, generator, padding),
+        nn.ReLU(),
+        convolution(first, second, generator, padding),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        linear(second * height * width, hidden, generator),
+        nn.ReLU(),
+        linear(hidden, outputs, generator),
+    )
+
+
+class Residual(nn.Module):
+    """x + branch(x)."""
+
+    def __init__(self, *branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return x + self.branch(x)
+
+
+def resnet9(input_shape: tuple[int, ...], width: int, outputs: int, generator: torch.Generator) -> nn.Sequential:
+    """The ResNet-9 that the paper cites (App. B): width 64 has 2.449 million parameters for CIFAR-10.
+
+    Convolutions with biases, BatchNorm and Mish; channels w, 2w, residual 2w,
+    4w, 4w, residual 4w; the image is halved four times (App. B, footnote 4).
+    """
+
+    def block(fan_in: int, fan_out: int, halve: bool = False) -> list[nn.Module]:
+        layers = [convolution(fan_in, fan_out, generator, padding=1), nn.BatchNorm2d(fan_out), nn.Mish()]
+        return [*layers, nn.MaxPool2d(2)] if halve else layers
+
+    channels, height, breadth = input_shape
+    if min(height, breadth) < 8:
+        raise ValueError(f"ResNet-9 needs images of at least 8 x 8 pixels, not {height} x {breadth}")
+    w = width
+    return nn.Sequential(
+        *block(channels, w),
+        *block(w, 2 * w, halve=True),
+        Residual(*block(2 * w, 2 * w), *block(2 * w, 2 * w)),
+        *block(2 * w, 4 * w, halve=True),
+        *block(4 * w, 4 * w, halve=True),
+        Residual(*block(4 * w, 4 * w), *block(4 * w, 4 * w)),
+        nn.MaxPool2d(2, ceil_mode=True),  # so that 8 x 8 pixels are enough
+        nn.Flatten(),
+        linear(4 * w * math.ceil(height // 8 / 2) * math.ceil(breadth // 8 / 2), outputs, generator),
+    )
 
 
 def fully_connected(sizes: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
     """Linear layers of the given sizes with ReLU between, PyTorch's default initialisation."""
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-        bound = 1 / math.sqrt(fan_in)
-        nn.init.uniform_(linear.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(linear.bias, -bound, bound, generator=generator)
-        layers += [linear, nn.ReLU()]
+        layers += [linear(fan_in, fan_out, generator), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 

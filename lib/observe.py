@@ -16,6 +16,9 @@ Columns (per-class ones end in the class's number):
     cos_clean_truth_c, truth_share_c   cosine of g_clean^(c) and g-hat^(c), and the length of the first
                                        along the second over the second's (Eq. 10; two classes)
     cos_tangent                        mean cosine of grad h(w_t; x) and grad h(w_0; x)
+    clean_residual_l1, noisy_residual_l1
+                                       the residual as a sum of absolute values, twice its largest
+                                       entry (more than two classes)
     watched_k                          probability given to class 1 (two classes) or to the given
                                        label (more) for the k-th watched image
 """
@@ -50,6 +53,7 @@ class ObserveConfig:
     truth: bool = False  # gradient with the true labels (Prop. 4.2; two classes only)
     tangent_images: int = 0  # images on which grad h is compared with its start
     watched: int = 0  # flipped training images followed one by one (all of them, if there are fewer)
+    residual_l1: bool = False  # the residual also by its other norm: § 5 names none
 
     def validate(self) -> None:
         """Raise ValueError for negative counts, or truth without gradients."""
@@ -107,6 +111,8 @@ class Observer:
             with torch.no_grad(), eval_mode(model):
                 train_logits = _outputs(model, self.task.train_images, self.task.white)
         row |= _errors(train_logits, self.labels, test_logits, self.task.test_labels)
+        if self.config.residual_l1:
+            row |= _residuals_l1(train_logits, self.labels)
         if measured is not None:
             row |= _dominance(measured, self.labels.classes)
             if train_logits.shape[1] == 1:
@@ -159,6 +165,12 @@ def _errors(train_logits: Tensor, labels: NoisyLabels, test_logits: Tensor, test
     row["test_error"] = (predictions(test_logits) != test_labels).double().mean().item()
     row["test_loss"] = sample_losses(test_logits, test_labels).double().mean().item()
     return row
+
+
+def _residuals_l1(train_logits: Tensor, labels: NoisyLabels) -> Row:
+    residual = (probabilities(train_logits) - targets(labels.given, train_logits.shape[1])).abs().sum(1).double()
+    subsets = (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy))
+    return {f"{name}_residual_l1": residual[chosen].mean().item() for name, chosen in subsets}
 
 
 def _dominance(measured: SubsetGradients, classes: int) -> Row:

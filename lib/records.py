@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 import torch
 
 import lib
-from lib import experiments
-from lib.experiments import Experiment, as_dict
+from lib import angles, experiments, kernels
+from lib.experiments import Experiment, Recordable, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
 from lib.paths import RECORDS, ROOT, data_folder
@@ -37,7 +37,6 @@ from lib.train import Machine
 
 MODES = ("", "record", "replay")
 MODE_VARIABLE = "CLEAN_PRIORITY_MODE"  # "record": new runs go into the book's records; "replay": no new runs
-ROOMS = ("data", "noise", "models", "gradients", "observe", "train", "experiments")  # what the numbers depend on
 PROVENANCE = b"provenance"
 
 # Two trainings of the same code on different processors drift apart by rounding. Over the first
@@ -66,7 +65,7 @@ class Run:
     and checks. ``live``: trained in this process rather than read.
     """
 
-    experiment: Experiment
+    experiment: Recordable
     history: pd.DataFrame
     provenance: dict[str, Any]
     live: bool = False
@@ -74,7 +73,7 @@ class Run:
     @property
     def state(self) -> str:
         """ "today's code", "checked by today's code" or "older code"."""
-        today = code_hashes()
+        today = code_hashes(self.experiment.rooms)
         if self.provenance["code"] == today:
             return "today's code"
         if any(check["code"] == today for check in self.provenance["checks"]):
@@ -153,9 +152,14 @@ def _join(words: set[str]) -> str:
 
 
 @cache
-def code_hashes() -> dict[str, str]:
+def code_hashes(rooms: tuple[str, ...] = experiments.ROOMS) -> dict[str, str]:
     """A hash of each room that the numbers depend on: of what it does, not how it is laid out."""
-    return {room: _code_hash((ROOT / "lib" / f"{room}.py").read_text()) for room in ROOMS}
+    return {room: _hash_of(room) for room in rooms}
+
+
+@cache
+def _hash_of(room: str) -> str:
+    return _code_hash((ROOT / "lib" / f"{room}.py").read_text())
 
 
 def code_id(hashes: dict[str, str]) -> str:
@@ -193,15 +197,15 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
-    def path(self, experiment: Experiment) -> Path:
+    def path(self, experiment: Recordable) -> Path:
         """Where the record of an experiment is, or would be."""
         return self.folder / f"{experiment.slug}.parquet"
 
-    def has(self, experiment: Experiment) -> bool:
+    def has(self, experiment: Recordable) -> bool:
         """Whether there is a file for this experiment."""
         return self.path(experiment).exists()
 
-    def get(self, experiment: Experiment) -> Run | None:
+    def get(self, experiment: Recordable) -> Run | None:
         """The record of this experiment, or None. A damaged one is moved aside, said so, and counts as none."""
         path = self.path(experiment)
         if not path.exists():
@@ -267,12 +271,13 @@ def _digest(history: pd.DataFrame, provenance: dict[str, Any]) -> str:
 
 
 def history_frame(rows: list[Row]) -> pd.DataFrame:
-    """Rows as a table: epoch as int64, all else as float64."""
-    return pd.DataFrame(rows).astype({"epoch": "int64"})
+    """Rows as a table: integers as int64, all else as float64."""
+    frame = pd.DataFrame(rows)
+    return frame.astype({name: "int64" if kind.kind in "iu" else "float64" for name, kind in frame.dtypes.items()})
 
 
 def obtain(
-    wanted: Sequence[Experiment],
+    wanted: Sequence[Recordable],
     *,
     fresh: bool = False,
     keep: bool = True,
@@ -291,7 +296,7 @@ def obtain(
 
 
 def obtain_groups(
-    groups: Mapping[str, Sequence[Experiment]],
+    groups: Mapping[str, Sequence[Recordable]],
     *,
     fresh: bool = False,
     keep: bool = True,
@@ -315,7 +320,7 @@ def obtain_groups(
 
 
 def _obtain(
-    wanted: Sequence[Experiment],
+    wanted: Sequence[Recordable],
     mode: str,
     fresh: bool,
     keep: bool,
@@ -339,7 +344,7 @@ def _obtain(
     return Runs(runs)
 
 
-def recorded(wanted: Iterable[Experiment], folder: str | Path | None = None) -> bool:
+def recorded(wanted: Iterable[Recordable], folder: str | Path | None = None) -> bool:
     """Whether each of these experiments has a record."""
     stores = (Store(RECORDS), Store(data_folder(folder) / "records"))
     return all(any(store.has(experiment) for store in stores) for experiment in wanted)
@@ -355,25 +360,24 @@ def _keep(store: Store, run: Run) -> None:
 
 
 def train(
-    experiment: Experiment,
+    experiment: Recordable,
     *,
     machine: Machine = Machine(),
     folder: str | Path | None = None,
     resume: bool = True,
     progress: bool = True,
 ) -> Run:
-    """Train one experiment now and say where the numbers come from."""
-    made_by = code_id(code_hashes())
-    outcome = experiments.run(
-        experiment, machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress
-    )
+    """Run one experiment now and say where the numbers come from."""
+    made_by = code_id(code_hashes(experiment.rooms))
+    outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
     return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 
 
-def _provenance(experiment: Experiment, machine: Machine, outcome: experiments.Outcome) -> dict[str, Any]:
-    hashes = code_hashes()
+def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.Outcome) -> dict[str, Any]:
+    hashes = code_hashes(experiment.rooms)
     return {
         "key": experiment.key,
+        "kind": experiment.kind,
         "settings": as_dict(experiment),
         "device": device_name(machine.resolve(), outcome.threads),
         "compile": machine.compile,
@@ -420,27 +424,33 @@ def _commit() -> str | None:
     return found.stdout.strip()
 
 
-def experiment_from(settings: dict[str, Any]) -> Experiment:
-    """The experiment whose `as_dict` these settings are."""
-    parts = {name: kind(**_tuples(settings.get(name, {}))) for name, kind in _PARTS.items()}
-    return Experiment(**parts, seed=settings.get("seed", 0))
+KINDS = {one.kind: one for one in (Experiment, *angles.MEASUREMENTS, kernels.KernelMachine)}
+PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
 
 
-_PARTS = {
-    name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")
-}
+def experiment_from(settings: dict[str, Any], kind: str = "") -> Recordable:
+    """The experiment of this kind whose `as_dict` these settings are."""
+    made = KINDS[kind]
+    values = {}
+    for item in fields(made):
+        value = settings.get(item.name, {} if item.name in PARTS else None)
+        if item.name in PARTS:
+            values[item.name] = PARTS[item.name](**{name: _as_tuple(part) for name, part in value.items()})
+        elif item.name in settings:
+            values[item.name] = _as_tuple(value)
+    return made(**values)
 
 
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Outcome of re-training the first epochs of a record."""
+    """Outcome of running the first part of a record again."""
 
     path: Path
-    epochs: int
+    rows: int
     agrees: bool
     worst: str  # the column that differs most, and by how much
 
@@ -448,28 +458,28 @@ class Verification:
 def verify(
     path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
 ) -> Verification:
-    """Re-train the first ``epochs`` of a record; where they agree, stamp it as checked by today's code.
+    """Run the first part of a record again; where they agree, stamp it as checked by today's code.
+
+    The first part of a training is its first ``epochs``; `Recordable.short` says what it is of others.
 
     Agreement: every number within ABSOLUTE + RELATIVE times its recorded
     value. The numbers in the record are never changed.
     """
     history, provenance = read(path)
-    experiment = experiment_from(provenance["settings"])
-    epochs = min(epochs, experiment.train.epochs)
-    short = replace(experiment, train=replace(experiment.train, epochs=epochs))
-    outcome = experiments.run(short, machine=machine, folder=folder, resume=False)
+    experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+    outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
     today = history_frame(outcome.history)
     agrees, worst = compare(today, history.head(len(today)))
     if agrees and Run(experiment, history, provenance).state == "older code":
         stamp = {
-            "code": code_hashes(),
+            "code": code_hashes(experiment.rooms),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(machine.resolve(), outcome.threads),
-            "epochs": epochs,
+            "rows": len(today),
             "worst": worst,
         }
         write(path, history, provenance | {"checks": [*provenance["checks"], stamp]})
-    return Verification(path, epochs, agrees, worst)
+    return Verification(path, len(today), agrees, worst)
 
 
 def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame) -> tuple[bool, str]:
@@ -484,8 +494,9 @@ def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame) -> tuple[bool, str
         return False, "one has NaN where the other has a number"
     row, column = np.unravel_index(excess.argmax(), excess.shape)
     name = sorted(today.columns)[column]
-    return bool(excess.max() <= 1), f"{name} in epoch {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"
+    return bool(excess.max() <= 1), f"{name} in row {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"
 
 
-code_hashes()  # now, while the files are what was imported: a recording can take hours
+for _kind in KINDS.values():  # now, while the files are what was imported: a recording can take hours
+    code_hashes(_kind.rooms)
 _commit()

@@ -22,7 +22,7 @@ from lib.observe import Row, sample_losses
 from lib.progress import bar, say
 
 PRECISIONS = ("float32", "bfloat16")
-SMALL_STEP = 50_000_000  # images times parameters of a step that one CPU thread does best alone
+SMALL_STEP = 50_000_000  # images times multiplications of a step that one CPU thread does best alone
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,17 @@ class Machine:
     threads: int | None = None  # of the CPU; None: one for small networks, else as many as PyTorch chooses
 
     @contextmanager
-    def cpu_threads(self, model: nn.Module, batch: int) -> Iterator[int]:
+    def cpu_threads(self, model: nn.Module, batch: int, positions: int = 1) -> Iterator[int]:
         """Set the CPU threads that a training step on ``batch`` images is worth; gives their number.
+
+        ``positions``: pixels of an image, each of which a convolution visits.
 
         Below some tens of millions of multiplications a step, threads spend their
         time waiting for each other: on a busy machine a hundred times longer.
         """
         before = torch.get_num_threads()
-        small = batch * sum(p.numel() for p in model.parameters()) < SMALL_STEP
+        work = sum(p.numel() * (positions if p.ndim == 4 else 1) for p in model.parameters())
+        small = batch * work < SMALL_STEP
         torch.set_num_threads(self.threads or (1 if small else before))
         try:
             yield torch.get_num_threads()

@@ -60,11 +60,13 @@ def test_train_size_draws_a_part_and_names_what_there_is():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (DataConfig("minst"), "unknown data set 'minst'; there are: digits, mnist"),
+        (DataConfig("minst"), "unknown data set 'minst'; there are: digits, clusters, mnist"),
         (DataConfig("digits", classes=(7, 11)), r"classes 0 to 9, not \[11\]"),
         (DataConfig("digits", classes=(7, 7)), "two or more different"),
         (DataConfig("digits", classes=(7,)), "two or more different"),
-        (DataConfig("digits", train_size=0), "at least 1"),
+        (DataConfig("digits", train_size=0), "train_size must be at least 1"),
+        (DataConfig("digits", test_size=0), "test_size must be at least 1"),
+        (DataConfig("clusters", classes=(0, 1)), "leave classes out"),
     ],
 )
 def test_bad_configurations_name_what_is_allowed(config, message):

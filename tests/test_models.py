@@ -72,3 +72,60 @@ def test_a_linear_ntk_network_keeps_angles():
 def test_impossible_networks_are_refused(config, message, generator):
     with pytest.raises(ValueError, match=message):
         build(config, (4,), 1, generator)
+
+
+def test_the_cnn_and_the_resnet_have_the_sizes_that_the_paper_and_its_source_give(generator):
+    cnn = build(ModelConfig((32, 64, 64), kind="cnn"), (1, 28, 28), 10, generator)
+    resnet = build(ModelConfig((64,), kind="resnet9"), (3, 32, 32), 10, generator)
+    convolutions = (9 * 1 + 1) * 32 + (9 * 32 + 1) * 64
+    assert sum(p.numel() for p in cnn.parameters()) == convolutions + (12 * 12 * 64 + 1) * 64 + 65 * 10
+    assert sum(p.numel() for p in resnet.parameters()) == 2_449_418
+    assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in resnet.modules()) == 9
+    assert cnn(torch.rand(2, 1, 28, 28)).shape == resnet(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_padding_keeps_the_size_of_the_image(generator):
+    model = build(ModelConfig((4, 4, 8), kind="cnn", padding=1), (1, 8, 8), 10, generator)
+    assert model[6].in_features == 4 * 4 * 4
+
+
+@pytest.mark.parametrize("kind", ["cnn", "resnet9"])
+def test_convolutional_layers_start_as_pytorchs_do(kind, generator):
+    """Uniform within 1/sqrt(fan_in): compared with layers that PyTorch made itself."""
+    widths = (32, 64, 64) if kind == "cnn" else (32,)
+    for layer in build(ModelConfig(widths, kind=kind), (3, 16, 16), 10, generator).modules():
+        if isinstance(layer, nn.Conv2d):
+            theirs = nn.Conv2d(layer.in_channels, layer.out_channels, 3)
+            assert layer.weight.abs().max() <= theirs.weight.abs().max() * 1.05
+            assert math.isclose(layer.weight.std().item(), theirs.weight.std().item(), rel_tol=0.1)
+
+
+def test_standardised_pixels_are_those_of_a_network_fed_so(generator):
+    plain = build(ModelConfig((8,)), (4,), 1, torch.Generator().manual_seed(1))
+    standardised = build(ModelConfig((8,), standardise=(0.3, 0.2)), (4,), 1, torch.Generator().manual_seed(1))
+    images = torch.rand(5, 4, generator=generator)
+    assert torch.allclose(standardised(images), plain((images - 0.3) / 0.2))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig((8,), kind="vit"), "fcn, cnn, resnet9"),
+        (ModelConfig((8, 8), kind="cnn"), "channels, channels, neurons"),
+        (ModelConfig((8,), kind="resnet9", init="ntk"), "for 'fcn' only"),
+        (ModelConfig((8,), padding=1), "0 but for 'cnn'"),
+        (ModelConfig((8,), standardise=(0.1, 0.0)), "above 0"),
+    ],
+)
+def test_networks_there_are_not_are_named(config, message):
+    with pytest.raises(ValueError, match=message):
+        config.validate()
+
+
+def test_images_that_are_too_small_are_refused(generator):
+    for config, shape in (
+        (ModelConfig((4, 4, 8), kind="cnn"), (1, 5, 5)),
+        (ModelConfig((4,), kind="resnet9"), (3, 4, 4)),
+    ):
+        with pytest.raises(ValueError, match=r"small|at least 8"):
+            build(config, shape, 10, generator)
