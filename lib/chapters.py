@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -19,7 +19,7 @@ from typing import Any, Optional, Union, get_args, get_origin
 
 from lib import show
 from lib.claims import Claim, claims_of
-from lib.experiments import Experiment
+from lib.experiments import Recordable
 from lib.files import atomic
 from lib.paths import NOTEBOOKS
 from lib.records import MODE_VARIABLE, recorded
@@ -160,14 +160,19 @@ def default(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
 
-def best_profile(profile: str, plan: Callable[[str], Mapping[str, list[Experiment]]]) -> str:
+def best_profile(
+    profile: str,
+    plan: Callable[[str], Mapping[str, Sequence[Recordable]]],
+    among: Sequence[str] = PROFILES[1:],
+) -> str:
     """``profile`` itself, or for "best" the largest one whose experiments are all recorded, else smoke.
 
-    ``plan`` gives the experiments of a profile, in named groups.
+    ``plan`` gives the experiments of a profile, in named groups; ``among``
+    are the recorded profiles that a chapter has, the smallest first.
     """
     if profile != "best":
         return profile
-    for name in reversed(PROFILES[1:]):
+    for name in reversed(among):
         if all(recorded(group) for group in plan(name).values()):
             return name
     show.markdown(

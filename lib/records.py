@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -89,6 +89,14 @@ class Run:
         """The row of one epoch."""
         return self.history.set_index("epoch").loc[epoch]
 
+    def until_stop(self, column: str) -> np.ndarray:
+        """A column from the start to the early stop."""
+        return self.history.loc[self.history["epoch"] <= self.early_stop, column].to_numpy()
+
+    def after_stop(self, column: str) -> np.ndarray:
+        """A column from the early stop to the end."""
+        return self.history.loc[self.history["epoch"] >= self.early_stop, column].to_numpy()
+
 
 class Runs(Sequence[Run]):
     """The runs of one experiment over several seeds."""
@@ -127,6 +135,10 @@ class Runs(Sequence[Run]):
     def at_early_stop(self, column: str) -> np.ndarray:
         """The value of a column at each run's early stop."""
         return np.array([run.at(run.early_stop)[column] for run in self])
+
+    def each(self, measure: Callable[[Run], float]) -> list[float]:
+        """A number for each run."""
+        return [float(measure(run)) for run in self]
 
     def provenance_line(self) -> str:
         """Where these numbers come from, in a line."""

@@ -129,22 +129,6 @@ for name, some in runs.items():
     show.markdown(f"- **{name}**: {some.provenance_line()}.")
 
 
-# %%
-def until_stop(run: records.Run, column: str):
-    """A column from the start to the early stop."""
-    return run.history.loc[run.history["epoch"] <= run.early_stop, column].to_numpy()
-
-
-def after_stop(run: records.Run, column: str):
-    """A column from the early stop to the end."""
-    return run.history.loc[run.history["epoch"] >= run.early_stop, column].to_numpy()
-
-
-def seedwise(some: records.Runs, measure) -> list[float]:
-    """A number for each seed."""
-    return [float(measure(run)) for run in some]
-
-
 # %% [markdown]
 # ## The early stage and the later stage (Figure 5)
 #
@@ -173,7 +157,7 @@ show.figure(fig)
 # %% tags=["hide-input"]
 show.markdown(f"*{fit.provenance_line()}.*")
 start = fit.wide("noisy_error").iloc[0].to_numpy()
-peak = np.array(seedwise(fit, lambda run: until_stop(run, "noisy_error").max()))
+peak = np.array(fit.each(lambda run: run.until_stop("noisy_error").max()))
 ledger.check(
     "noisy-error-rises",
     says="In the early stage the error on the noisy subset rises from a guess towards 1.",
@@ -204,11 +188,11 @@ ledger.check(
     passes=residual[1] < residual[0],
 )
 rise = [
-    seedwise(some, lambda run: run.at(run.early_stop)["noisy_residual"] - run.at(0)["noisy_residual"])
+    some.each(lambda run: run.at(run.early_stop)["noisy_residual"] - run.at(0)["noisy_residual"])
     for some in (fit, slow)
 ]
 steps_down = [
-    seedwise(some, lambda run: (until_stop(run, "noisy_residual")[1:] < until_stop(run, "noisy_residual")[:-1]).sum())
+    some.each(lambda run: (run.until_stop("noisy_residual")[1:] < run.until_stop("noisy_residual")[:-1]).sum())
     for some in (fit, slow)
 ]
 ledger.check(
@@ -258,8 +242,8 @@ def typical_most(run: records.Run, column: str) -> float:
     return float(values.loc[run.early_stop :].max())
 
 
-error_later = seedwise(fit, lambda run: typical_most(run, "clean_error"))
-loss_later = seedwise(fit, lambda run: typical_most(run, "clean_loss"))
+error_later = fit.each(lambda run: typical_most(run, "clean_error"))
+loss_later = fit.each(lambda run: typical_most(run, "clean_loss"))
 loss_stop = fit.at_early_stop("clean_loss")
 ledger.check(
     "clean-keeps-improving",
@@ -270,10 +254,10 @@ ledger.check(
     measured={
         "error at the early stop": stop,
         "largest later": error_later,
-        "in a single epoch": seedwise(fit, lambda run: after_stop(run, "clean_error").max()),
+        "in a single epoch": fit.each(lambda run: run.after_stop("clean_error").max()),
         "loss at the early stop": loss_stop,
         "largest loss later": loss_later,
-        "loss in a single epoch": seedwise(fit, lambda run: after_stop(run, "clean_loss").max()),
+        "loss in a single epoch": fit.each(lambda run: run.after_stop("clean_loss").max()),
     },
     passes={"error": error_later <= stop + 0.01, "loss": loss_later <= 1.05 * loss_stop},
 )
@@ -380,17 +364,15 @@ ledger.check(
 
 def upward(run: records.Run, column: str):
     """The rises of a column from one epoch to the next before the early stop."""
-    steps = until_stop(run, column)[1:] - until_stop(run, column)[:-1]
+    steps = run.until_stop(column)[1:] - run.until_stop(column)[:-1]
     return steps[steps > 0]
 
 
 up, most = {}, {}
 for name, some in (("fit", fit), ("slow", slow)):
     for what, column in (("mean", "ratio"), ("first class", "ratio_0"), ("second class", "ratio_1")):
-        up[f"{what}, {name}"] = seedwise(some, lambda run, column=column: len(upward(run, column)))
-        most[f"largest rise, {what}, {name}"] = seedwise(
-            some, lambda run, column=column: max([0, *upward(run, column)])
-        )
+        up[f"{what}, {name}"] = some.each(lambda run, column=column: len(upward(run, column)))
+        most[f"largest rise, {what}, {name}"] = some.each(lambda run, column=column: max([0, *upward(run, column)]))
 ledger.check(
     "ratio-monotone",
     says="In the early stage the ratio of each class falls monotonically.",
@@ -430,9 +412,9 @@ show.figure(fig)
 # %% tags=["hide-input"]
 show.markdown(f"*Fit: {fit.provenance_line()}.*")
 show.markdown(f"*Theory: {theory.provenance_line()}.*")
-largest = seedwise(fit, lambda run: max(until_stop(run, f"cos_noise_clean_{c}").max() for c in (0, 1)))
-alphas = seedwise(fit, lambda run: max((1 / until_stop(run, f"ratio_{c}")).max() for c in (0, 1)))
-slow_alphas = seedwise(slow, lambda run: max((1 / until_stop(run, f"ratio_{c}")).max() for c in (0, 1)))
+largest = fit.each(lambda run: max(run.until_stop(f"cos_noise_clean_{c}").max() for c in (0, 1)))
+alphas = fit.each(lambda run: max((1 / run.until_stop(f"ratio_{c}")).max() for c in (0, 1)))
+slow_alphas = slow.each(lambda run: max((1 / run.until_stop(f"ratio_{c}")).max() for c in (0, 1)))
 ledger.check(
     "one-direction",
     says="Up to some time T the noisy gradient of a class is a negative multiple of its clean gradient.",
@@ -518,7 +500,7 @@ def off(run: records.Run, column: str) -> float:
     return float((rows[column] / rows["step_factor"] - 1).abs().mean())
 
 
-first_quarter = seedwise(slow, lambda run: until_stop(run, "cos_truth")[: max(1, run.early_stop // 4) + 1].mean())
+first_quarter = slow.each(lambda run: run.until_stop("cos_truth")[: max(1, run.early_stop // 4) + 1].mean())
 at_stop = slow.at_early_stop("cos_truth")
 ledger.check(
     "update-direction-at-first",
@@ -545,21 +527,20 @@ ledger.check(
     criterion="mean relative error over the first half of the early stage at most 5 %",
     figure="fig-binary-update",
     measured={
-        "mean relative error": seedwise(slow, lambda run: off(run, "paper")),
-        "that of (1 − δ)(1 − α)": seedwise(slow, lambda run: off(run, "counted")),
+        "mean relative error": slow.each(lambda run: off(run, "paper")),
+        "that of (1 − δ)(1 − α)": slow.each(lambda run: off(run, "counted")),
     },
     passes=[off(run, "paper") <= 0.05 for run in slow],
 )
 shares = [
-    seedwise(
-        slow,
+    slow.each(
         lambda run, c=c: abs(
-            (1 / (1 + 1 / until_stop(run, f"ratio_{c}"))) / until_stop(run, f"truth_share_{c}") - 1
+            (1 / (1 + 1 / run.until_stop(f"ratio_{c}"))) / run.until_stop(f"truth_share_{c}") - 1
         ).max(),
     )
     for c in (0, 1)
 ]
-turned = seedwise(slow, lambda run: min(until_stop(run, f"cos_clean_truth_{c}").min() for c in (0, 1)))
+turned = slow.each(lambda run: min(run.until_stop(f"cos_clean_truth_{c}").min() for c in (0, 1)))
 ledger.check(
     "equation-10",
     says="The clean gradient of a class is its true-label gradient divided by 1 + α.",
@@ -614,11 +595,11 @@ def wrong_way(run: records.Run, column: str, sign: int) -> int:
     return int(((sign * steps <= 0) & assumed(run)).sum())
 
 
-steps_assumed = seedwise(theory, lambda run: assumed(run).sum())
+steps_assumed = theory.each(lambda run: assumed(run).sum())
 
 
 theory_columns = {"clean loss": ("clean_loss", -1), "noisy loss": ("noisy_loss", 1)}
-wrong = {name: seedwise(theory, lambda run, pair=pair: wrong_way(run, *pair)) for name, pair in theory_columns.items()}
+wrong = {name: theory.each(lambda run, pair=pair: wrong_way(run, *pair)) for name, pair in theory_columns.items()}
 ledger.check(
     "theorem-4-4",
     says="Each step lowers the loss on the clean subset and raises that on the noisy subset.",
@@ -633,10 +614,9 @@ ledger.check(
 )
 alpha_columns = {"first class": "ratio_0", "second class": "ratio_1"}
 wrong = {
-    name: seedwise(theory, lambda run, column=column: wrong_way(run, column, -1))
-    for name, column in alpha_columns.items()
+    name: theory.each(lambda run, column=column: wrong_way(run, column, -1)) for name, column in alpha_columns.items()
 }
-wrong["sums"] = seedwise(theory, lambda run: wrong_way(run, "alpha", 1))
+wrong["sums"] = theory.each(lambda run: wrong_way(run, "alpha", 1))
 ledger.check(
     "theorem-4-5",
     says="α rises in every step: the dominance of the clean gradient fades.",
