@@ -305,8 +305,8 @@ class StartAngles(Measurement):
             lambda index, h: residual(index, h) * others[index],
             white=task.white,
         )
-        everything = torch.arange(len(labels.given), device=device)
-        signs = residual(everything, found.logits).sign()
+        # f - y is negative where y = 1, also where rounding has made it 0
+        signs = 1 - 2 * targets(labels.given, task.outputs)[:, chosen]
         cosines = signs * found.products / (found.norms * directions.norm(dim=1))
         angles = degrees_of(cosines)
         rows: list[Row] = []

@@ -166,7 +166,7 @@ def monte_carlo(seed: int, angles, neurons: int):
     return np.array(value), np.array(error)
 
 
-sampled = np.arange(0, 181, 15)
+sampled = np.arange(0, 166, 15)  # at 180 degrees every term is 0
 neurons = 100_000 if profile == "smoke" else 1_000_000
 tries = [monte_carlo(run.experiment.seed, sampled, neurons) for run in runs["clusters"]]
 in_errors = [np.abs(value - closed_form(sampled, "relu")) / error for value, error in tries]
@@ -196,7 +196,7 @@ for axes, activation, style in zip(places, ("relu", "linear"), (figures.FIRST, f
     figures.curve(axes, errors[activation], style, "rms")
     m = errors[activation].index.to_numpy()
     axes.plot(m, 0.5 / np.sqrt(m), color=figures.THEORY.color, linestyle=figures.THEORY.line)
-    axes.annotate("½ m^(−½)", (m[0], 0.5 / np.sqrt(m[0])), xytext=(6, 6), textcoords="offset points", fontsize=9.5)
+    axes.annotate("1 / (2√m)", (m[-3], 0.5 / np.sqrt(m[-3])), xytext=(4, 5), textcoords="offset points", fontsize=9.5)
     axes.set(xscale="log", yscale="log", ylabel="error of cos θ_h", xlim=(m[0], m[-1]))
     axes.set_title({"relu": "ReLU", "linear": "linear"}[activation])
     figures.label_ends(axes)
@@ -217,15 +217,25 @@ ledger.check(
     passes=[value.max() <= 4.5 for value in in_errors],
 )
 widest = {activation: table.iloc[-1].to_numpy() for activation, table in largest.items()}
+bound = 0.005 if profile == "paper" else 0.03
 ledger.check(
     "theorem-3-1-wide",
     says="Wide two-layer networks have the angles of the theorem.",
     source="Theorem 3.1",
-    criterion=f"width {errors['relu'].index[-1]:,}: largest error of the cosine at most 1 / √m",
+    criterion=f"width {errors['relu'].index[-1]:,}: largest error of the cosine over all angles under {bound:g}",
     figure="fig-derivative-widths",
     measured={f"largest error, {activation}": values for activation, values in widest.items()},
-    passes={activation: values <= errors["relu"].index[-1] ** -0.5 for activation, values in widest.items()},
+    passes={activation: values < bound for activation, values in widest.items()},
 )
+
+
+def error_of_mean(activation: str) -> float:
+    """Largest error at the largest width after averaging the cosine over seeds and base points."""
+    table = runs[f"theorem, {activation}"].table
+    mean = table[table["width"] == table["width"].max()].groupby("theta_d")["cos_h"].mean()
+    return float(np.abs(mean - closed_form(mean.index, activation)).max())
+
+
 slopes = {
     activation: [np.polyfit(np.log(table.index), np.log(table[seed]), 1)[0] for seed in table]
     for activation, table in errors.items()
@@ -242,8 +252,15 @@ ledger.check(
 show.markdown(
     f"Fitted slopes: ReLU {claims.spread(slopes['relu'])}, linear {claims.spread(slopes['linear'])}; theory −0.5. Largest "
     f"error over all angles, base points and seeds at width {errors['relu'].index[-1]:,}: "
-    f"{claims.number(max(widest['relu'].max(), widest['linear'].max()))}."
+    f"{claims.number(max(widest['relu'].max(), widest['linear'].max()))}; of the mean over seeds and base points: "
+    f"ReLU {claims.number(error_of_mean('relu'))}, linear {claims.number(error_of_mean('linear'))}."
 )
+
+# %% [markdown]
+# The theorem is about infinite width, and single networks scatter around it: for the linear one the standard deviation
+# of the cosine at right angles is $1/(2\sqrt m)$, so that the largest of many errors in a network can be a multiple of
+# that even at the largest width. The scatter shrinks at the rate it should, and the mean over networks has no visible
+# bias.
 
 # %% [markdown]
 # ## Shallow and deep (Figure 2)
@@ -253,7 +270,7 @@ show.markdown(
 # holds in depth.
 
 
-# %% mystnb={"figure": {"caption": "Figure 2 of the paper: the angle between model derivatives over the angle between inputs, for networks of 2, 3 and 5 layers at initialisation. Top: ReLU, with the closed form of Theorem 3.1 dotted. Bottom: linear. Lines are means over seeds and base points, bands reach from least to most of the seeds' means.", "name": "fig-derivative-depth"}, "image": {"alt": "Above, the two-layer curve rises steeply from zero, lies on the dotted closed form and levels off near ninety degrees; the curves of three and five layers lie below it. Below, the three linear curves lie on the diagonal."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 2 of the paper: the angle between model derivatives over the angle between inputs, for networks of 2, 3 and 5 layers at initialisation. Top: ReLU, with the closed form of Theorem 3.1 dotted. Bottom: linear. Lines are means over seeds and base points, bands reach from least to most of the seeds' means.", "name": "fig-derivative-depth"}, "image": {"alt": "Above, the two-layer curve rises steeply from zero, lies on the dotted closed form and levels off near ninety degrees; the curves of three and five layers rise more steeply, cross it at about seventy degrees, and level off lower. Below, the three linear curves lie on the diagonal."}} tags=["hide-input"]
 def angle_curve(some: records.Runs):
     """Mean theta_h over base points: a row for each theta_d, a column a seed."""
     table = some.table
@@ -282,12 +299,12 @@ show.markdown(f"*{runs['5 layers, relu'].provenance_line()} (5 layers, ReLU; the
 
 # %% tags=["hide-input"]
 def deviation(some: records.Runs, activation: str, of_cosine: bool) -> list[float]:
-    """Largest deviation from the closed form up to 90 degrees, seed by seed, of the mean over base points."""
+    """Largest deviation from the closed form up to 90 degrees over all base points, seed by seed."""
     result = []
     for run in some:
-        near = run.history[run.history["theta_d"] <= 90].groupby("theta_d")["cos_h"].mean()
-        form = closed_form(near.index.to_numpy(), activation)
-        gap = near.to_numpy() - form if of_cosine else degrees(near.to_numpy()) - degrees(form)
+        near = run.history[run.history["theta_d"] <= 90]
+        measured, form = near["cos_h"].to_numpy(), closed_form(near["theta_d"].to_numpy(), activation)
+        gap = measured - form if of_cosine else degrees(measured) - degrees(form)
         result.append(float(np.abs(gap).max()))
     return result
 
@@ -324,8 +341,8 @@ ledger.check(
 )
 
 # %% [markdown]
-# Deep ReLU networks see inputs as more alike than the theorem for two layers says: their curves lie below it,
-# further with each layer. What the argument of the paper needs is less, though: that the order is kept.
+# Deep ReLU networks change the curve, the more the deeper they are: it rises more steeply for similar inputs and is
+# flatter for dissimilar ones. What the argument of the paper needs is less, though: that the order is kept.
 #
 # ## Similar inputs, similar derivatives (Corollary 3.2)
 #
@@ -399,8 +416,11 @@ fig, (points, angles) = figures.panels(2, height=2.9, common=False)
 for c, style, marker in ((0, figures.CLEAN, "o"), (1, figures.NOISY, "^")):
     xy = task.train_images[task.train_labels == c].flatten(1).numpy()[:200]
     points.plot(xy[:, 0], xy[:, 1], marker, color=style.color, markersize=3.5, alpha=0.7, linestyle="none")
-    points.annotate(task.class_names[c], xy.max(0), color=style.color, fontsize=10.5)
-points.set(xlabel="first coordinate", ylabel="second coordinate", aspect="equal")
+    points.annotate(
+        task.class_names[c], (xy[:, 0].mean(), xy[:, 1].max()), xytext=(0, 5), textcoords="offset points",
+        color=style.color, fontsize=10.5, ha="center",
+    )  # fmt: skip
+points.set(xlabel="first coordinate", ylabel="second coordinate", aspect="equal", ylim=(None, 4.9))
 for kind, style in (("within", figures.CLEAN), ("between", figures.NOISY)):
     table = clusters.table.pivot(index="degree", columns="seed", values=kind)
     table.index = table.index + 0.5
@@ -460,5 +480,5 @@ ledger.check(
 # ## What to take away
 #
 # - The theorem is right, constant for constant, and networks of the paper's size obey it to a few hundredths.
-# - Depth compresses angles. Order, which is all that the paper's argument uses, survives up to about a degree.
+# - Depth spreads small angles and compresses large ones. Order, which is all that the paper's argument uses, survives up to about a degree.
 # - The next chapter adds labels: the same directions, with a sign.
