@@ -134,6 +134,41 @@ def label_ends(axes: Axes, gap: float = 0.115) -> None:
         )
 
 
+OTHER = Style("#6b4fa0", (0, (1, 1)))
+SUBSETS = {"clean": CLEAN, "noise": NOISY, "other": OTHER}
+
+
+def angle_histogram(axes: Axes, counts: dict[str, pd.DataFrame], marks: dict[str, Sequence[float]]) -> None:
+    """Distributions of angles in degrees, one for each subset, each named at its peak.
+
+    ``counts``: for each subset a table of counts, a row a degree, a column a
+    seed. ``marks``: the angle of the whole subset's gradient in each seed, a
+    vertical line at their mean in the subset's style.
+    """
+    tops = {}
+    for name, table in counts.items():
+        shares = table / table.sum()
+        shares.index = shares.index + 0.5
+        style = SUBSETS[name]
+        axes.fill_between(
+            shares.index, shares.min(axis=1), shares.max(axis=1), color=style.color, alpha=0.18, linewidth=0
+        )
+        mean = shares.mean(axis=1)
+        axes.plot(mean.index, mean, color=style.color, linestyle=style.line, linewidth=1.6)
+        tops[name] = (mean.idxmax(), mean.max())
+    axes.set(xlim=(0, 180), ylim=(0, 1.3 * max(top for _, top in tops.values())))
+    axes.set_xticks(range(0, 181, 30))
+    for name, (degree, top) in tops.items():
+        # the noise and the other subset can peak close together: one name to the right, one to the left
+        align = "right" if name == "other" and abs(degree - tops["noise"][0]) < 30 else "center"
+        axes.annotate(
+            name, (degree, top), xytext=(0, 3), textcoords="offset points", color=SUBSETS[name].color,
+            ha=align, fontsize=10,
+        )  # fmt: skip
+    for name, angles in marks.items():
+        axes.axvline(float(np.mean(angles)), color=SUBSETS[name].color, linestyle=(0, (5, 3)), linewidth=1.3)
+
+
 def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:
     """Small grey images with a title above each; ``images`` [n, height, width]."""
     rows = -(-len(images) // columns)
