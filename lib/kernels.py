@@ -6,6 +6,7 @@ component along an eigenvector of eigenvalue lambda is 1 - (1 - eta lambda)^t
 of the target's. So step 100 million costs what step 1 costs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -73,7 +74,9 @@ class KernelMachine(Measurement):
     A row for each of ``points`` numbers of steps, spaced evenly on a
     logarithmic axis up to 10^``decades``: ``epoch`` (steps), ``train_error``,
     ``clean_error``, ``noisy_error``, ``clean_residual``, ``noisy_residual``
-    (|f - y| with targets 0 and 1), ``test_error``. Float64.
+    (|f - y| with targets 0 and 1), ``test_error``. Float64. Up to step
+    ``explicit`` descent is also carried out step by step, and
+    ``difference`` is the relative distance of the two machines' outputs.
     """
 
     kind: ClassVar[str] = "kernel"
@@ -85,6 +88,7 @@ class KernelMachine(Measurement):
     coding: str = "zero-one"
     points: int = 90
     decades: float = 9.0
+    explicit: int = 0
 
     def validate(self) -> None:
         """Raise ValueError for settings that cannot be meant."""
@@ -96,6 +100,8 @@ class KernelMachine(Measurement):
                 raise ValueError(f"unknown {name} {value!r}; there are: {', '.join(allowed)}")
         if not self.scale > 0:
             raise ValueError(f"scale must be above 0, not {self.scale}")
+        if self.explicit < 0:
+            raise ValueError(f"explicit must be at least 0, not {self.explicit}")
         if self.points < 2 or not 0 < self.decades <= 15:
             raise ValueError(f"at least 2 points over up to 15 decades, not {self.points} over {self.decades}")
 
@@ -121,11 +127,13 @@ class KernelMachine(Measurement):
         matrix = kernel_matrix(train, train, self.kernel, self.scale)
         across = kernel_matrix(test, train, self.kernel, self.scale)
         descent = Descent.of(matrix, low + (high - low) * labels.given.double())
+        stepwise = explicit_outputs(matrix, low + (high - low) * labels.given.double(), descent.step)
         subsets = (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy))
         rows: list[Row] = []
         for steps in steps_between(self.points, self.decades):
             alpha = descent.coefficients(steps)
-            f, f_test = (((k @ alpha) - low) / (high - low) for k in (matrix, across))  # in targets 0 and 1
+            outputs = matrix @ alpha
+            f, f_test = ((some - low) / (high - low) for some in (outputs, across @ alpha))  # in targets 0 and 1
             wrong = ((f > 0.5).long() != labels.given).double()
             residual = (f - labels.given).abs()
             row = {"epoch": steps, "train_error": wrong.mean().item()}
@@ -135,8 +143,27 @@ class KernelMachine(Measurement):
                     f"{name}_residual": residual[chosen].mean().item(),
                 }
             row["test_error"] = ((f_test > 0.5).long() != task.test_labels).double().mean().item()
+            if self.explicit:
+                row["difference"] = float("nan")
+                if 0 < steps <= self.explicit:
+                    other = stepwise(steps)
+                    row["difference"] = ((outputs - other).norm() / other.norm()).item()
             rows.append(row)
         return rows
+
+
+def explicit_outputs(matrix: Tensor, targets: Tensor, step: float) -> Callable[[int], Tensor]:
+    """Descent carried out: a function of the number of steps, to be called with growing numbers; outputs ``[n]``."""
+    alpha, done = torch.zeros_like(targets), 0
+
+    def outputs(steps: int) -> Tensor:
+        nonlocal alpha, done
+        while done < steps:
+            alpha = alpha + step * (targets - matrix @ alpha)
+            done += 1
+        return matrix @ alpha
+
+    return outputs
 
 
 def steps_between(points: int, decades: float) -> list[int]:

@@ -99,3 +99,20 @@ def test_more_than_two_classes_are_refused():
     machine = KernelMachine(data=DataConfig("digits"), noise=NoiseConfig(0.3), kernel="gaussian", scale=1.0)
     with pytest.raises(ValueError, match="two classes"):
         machine.preflight()
+
+
+def test_descent_step_by_step_is_recorded_beside_the_exact_one():
+    """On real images, for a thousand steps, the same machine."""
+    settings = KernelMachine(
+        data=DataConfig("digits", classes=(7, 9)),
+        noise=NoiseConfig(0.4),
+        kernel="gaussian",
+        scale=1.0,
+        points=60,
+        explicit=1000,
+    )
+    rows = settings.rows(torch.device("cpu"), None)
+    compared = [row["difference"] for row in rows if 0 < row["epoch"] <= 1000]
+    assert len(compared) > 10
+    assert max(compared) < 1e-6
+    assert all(np.isnan(row["difference"]) for row in rows if not 0 < row["epoch"] <= 1000)
