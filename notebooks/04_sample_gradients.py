@@ -270,8 +270,8 @@ for init, words in says.items():
     )
 
 # %% [markdown]
-# So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation is one
-# (its outputs start small); the antisymmetric one is so exactly. With the initialisation of § 3.1 the ratio can be
+# So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation makes
+# such networks, nearly (its outputs start small); the antisymmetric one does exactly. With the initialisation of § 3.1 the ratio can be
 # anything, in either direction, and for the class on the wrong side the noisy samples *dominate* at the start. The
 # *directions* do not care: the sign of $f-y$ is that of the label wherever the output lies.
 #
