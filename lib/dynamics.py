@@ -43,7 +43,7 @@ def condition(axes: Axes, runs: Runs, noise_rate: float, title: str) -> None:
         ("test_error", figures.TEST, "test"),
     ):
         figures.curve(axes, runs.wide(column), style, name)
-    figures.level(axes, noise_rate, "δ", x=0.01)
+    figures.level(axes, noise_rate, "δ", x=0.97)
     axes.set(ylabel="error", ylim=(0, 1.03), title=title)
 
 

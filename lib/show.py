@@ -37,3 +37,9 @@ def figure(drawn: Figure) -> None:
 
         display(drawn)
     plt.close(drawn)
+
+
+def table(rows: list[list[str]], header: list[str]) -> None:
+    """A table of words; the first column names the row."""
+    lines = [header, ["---"] * len(header), *rows]
+    markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))

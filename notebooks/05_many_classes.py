@@ -410,8 +410,8 @@ ledger.check(
 #
 # ## Where this deviates from the paper
 #
-# - Padding and pooling of the CNN are not given: we take no padding and a pooling of 2, which makes 609,354 parameters.
-#   Batch size (512 in the paper) and learning rate are smaller at our scale.
+# - Padding and pooling of the CNN are not given: we take no padding and a pooling of 2 (the deviations chapter
+#   tries another). Batch size (512 in the paper) and learning rate are smaller at our scale.
 # - The norm of the residual vector is not given: Euclidean here. The deviations chapter shows the other.
 # - Gradients of the ResNet are taken in evaluation mode: in training mode the batch's other images enter a sample's
 #   gradient. Observing never touches the running statistics.

@@ -85,8 +85,8 @@ def plan(profile: str) -> dict[str, list]:
         "paper": DataConfig("mnist", classes=(7, 9)),
     }[profile]
     scales = {
-        "laplacian": chapters.default(laplacian_scale, 2.0 if small else 10.0),
-        "gaussian": chapters.default(gaussian_scale, 1.0 if small else 5.0),
+        "laplacian": chapters.default(laplacian_scale, 3.0 if small else 10.0),
+        "gaussian": chapters.default(gaussian_scale, 1.5 if small else 5.0),
     }
     groups = {}
     for kernel, scale in scales.items():
@@ -117,10 +117,11 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     figures.curve(axes, some.wide("test_error"), figures.TEST, "test")
     figures.curve(axes, some.wide("train_error"), figures.TRAIN, "training")
     figures.level(axes, noise_rate, "noise rate δ", x=0.02)
-    axes.set(ylabel="error", ylim=(0, 0.62), title=f"{kernel.title()}, scale {some[0].experiment.scale:g}")
+    axes.set(ylabel="error", ylim=(0, 0.62))
+    axes.set_title(f"{kernel.title()}, scale {some[0].experiment.scale:g}", loc="right")
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     axes.set_xlim(0, 1e9)
-    axes.set_xticks([0, 1, 1e3, 1e6, 1e9])
+    axes.set_xticks([0, 10, 1e3, 1e6, 1e9], ["0", "10", "10³", "10⁶", "10⁹"])
     axes.minorticks_off()
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
@@ -200,10 +201,11 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     some = runs[f"{kernel}, zero-one"]
     figures.curve(axes, some.wide("clean_error"), figures.CLEAN, "clean")
     figures.curve(axes, some.wide("noisy_error"), figures.NOISY, "noisy")
-    axes.set(ylabel="error", ylim=(0, 1.03), title=kernel.title())
+    axes.set(ylabel="error", ylim=(0, 1.03))
+    axes.set_title(kernel.title(), loc="right")
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     axes.set_xlim(0, 1e9)
-    axes.set_xticks([0, 1, 1e3, 1e6, 1e9])
+    axes.set_xticks([0, 10, 1e3, 1e6, 1e9], ["0", "10", "10³", "10⁶", "10⁹"])
     axes.minorticks_off()
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
@@ -238,7 +240,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     for coding, style, label in (("zero-one", figures.TEST, "0, 1"), ("plus-minus", figures.SECOND, "−1, 1")):
         figures.curve(axes, runs[f"{kernel}, {coding}"].wide("test_error").loc[1:], style, label)
     axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title(), xscale="log", xlim=(1, 1e9))
-    axes.set_xticks([1, 1e3, 1e6, 1e9])
+    axes.set_xticks([1, 1e3, 1e6, 1e9], ["1", "10³", "10⁶", "10⁹"])
     axes.minorticks_off()
     figures.label_ends(axes)
 places[-1].set_xlabel("steps")

@@ -66,7 +66,7 @@ from lib import dynamics, presets
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by width; one for each seed."""
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 5, "paper": 5}[profile])
+    count = chapters.default(seeds, {"smoke": 3, "cpu": 3, "paper": 3}[profile])
     return {
         str(width): experiments.with_seeds(presets.wide(profile, width, noise_rate), count)
         for width in presets.WIDTHS[profile]
