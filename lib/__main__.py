@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--repository", metavar="URL", help="the book's address, for launch and Colab buttons")
     book.add_argument("--branch", default="main", help="branch that the buttons open (default: main)")
     book.add_argument("--commit", default="HEAD", help="commit that the Colab cell fetches")
+    book.add_argument(
+        "--jobs", type=_jobs, default=os.cpu_count() or 1, help="chapters at a time (default: one a core)"
+    )
     book.set_defaults(verb=_book)
 
     run = verbs.add_parser("run", parents=[common], help="run chapters through papermill")
@@ -60,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, help="folder of the executed notebooks (default: _build/runs/PROFILE)")
     run.add_argument("--record", action="store_true", help="put what is trained into the book's records")
     run.add_argument("--script", action="store_true", help="plain Python in place of papermill; needs no Jupyter")
+    run.add_argument(
+        "--jobs", type=_jobs, default=os.cpu_count() or 1, help="chapters at a time at smoke (default: one a core)"
+    )
     run.set_defaults(verb=_run)
 
     show = verbs.add_parser("parameters", parents=[common], help="what a chapter can be given")
@@ -92,23 +98,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of chapters, 1 or more")
+    return int(text)
+
+
 def _book(options: argparse.Namespace) -> int:
     from lib import site
-    from lib.chapters import ChapterFailed, execute, find, names, profiles
+    from lib.chapters import ChapterFailed, Job, execute_many, find, names, profiles
 
     published = site.Published(options.repository, options.branch, options.commit) if options.repository else None
     shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
+    live, replayed = [], []
+    for path in map(find, names()):
+        live.append(Job(path, {"profile": "smoke"}, site.RUNS / "smoke" / path.name))
+        if "cpu" in profiles(path) and "cpu" not in site.kept_profiles(path):
+            replayed.append(Job(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay"))
+    print(f"{len(live)} chapters live at smoke, {options.jobs} at a time", flush=True)
     claims = []
-    for name in names():
-        print(f"{name}, live at smoke", flush=True)
-        path = find(name)
-        claims += execute(path, {"profile": "smoke"}, site.RUNS / "smoke" / path.name)
-        if "cpu" in profiles(path):
-            print(f"{name} at cpu, from records", flush=True)
-            try:
-                execute(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay")
-            except ChapterFailed as failure:
-                print(f"  the ledger's cpu column stays empty: {failure}")
+    for job, outcome in execute_many(live, options.jobs):
+        if isinstance(outcome, ChapterFailed):
+            raise outcome
+        print(f"  {job.path.stem}: {len(outcome)} claims", flush=True)
+        claims += outcome
+    for job, outcome in execute_many(replayed, options.jobs):
+        if isinstance(outcome, ChapterFailed):
+            print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
     print("Building the site", flush=True)
     index = site.build(published)
     print(f"\nClaims, checked live:\n{site.summary(claims)}\n\nThe book: {index}")
@@ -131,21 +147,26 @@ def _run(options: argparse.Namespace) -> int:
                 raise ValueError("name the profile by --profile")
             given[name] = declared[path][name].read(text) if name in declared[path] else text
         chapters.check_values(path.stem, list(declared[path].values()), given)
-        jobs.append((path, given))
-    mode = "record" if options.record else ""
-    claims = []
-    for path, given in jobs:
-        print(path.stem, flush=True)
-        if options.script:
-            chapters.run_script(path, given, mode=mode)
-            continue
         changed = "".join(f"-{name}={value}" for name, value in given.items() if name != "profile")
         output = (options.output or BUILD / "runs" / options.profile).resolve() / f"{path.stem}{changed}.ipynb"
-        claims += chapters.execute(path, given, output, mode=mode)
-        print(f"  {output}", flush=True)
+        jobs.append(chapters.Job(path, given, output, "record" if options.record else ""))
+    if options.script:
+        for job in jobs:
+            print(job.path.stem, flush=True)
+            chapters.run_script(job.path, job.given, mode=job.mode)
+        return 0
+    claims, failures = [], []
+    for job, outcome in chapters.execute_many(jobs, options.jobs if options.profile == "smoke" else 1):
+        print(f"{job.path.stem}\n  {job.output}", flush=True)
+        if isinstance(outcome, chapters.ChapterFailed):
+            failures.append(outcome)
+        else:
+            claims += outcome
     if claims:
         print(f"\n{site.summary(claims)}")
-    return 0
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return int(bool(failures))
 
 
 def _parameters(options: argparse.Namespace) -> int:

@@ -10,10 +10,12 @@ import json
 import os
 import re
 import tokenize
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin
 
@@ -40,6 +42,10 @@ class ChapterFailed(RuntimeError):
     def __init__(self, chapter: str, error: str, notebook: Path) -> None:
         super().__init__(f"{chapter}: {error}\nThe notebook up to there: {notebook}")
         self.notebook = notebook
+        self._made_of = (chapter, error, notebook)
+
+    def __reduce__(self):  # so that it passes from one process to another
+        return type(self), self._made_of
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,35 @@ def execute(
             part.rename(failed)
             raise ChapterFailed(path.stem, f"{error.ename}: {error.evalue}", failed) from None
     return claims_of(json.loads(output.read_text()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A chapter to be run: what `execute` takes."""
+
+    path: Path
+    given: Mapping[str, Any]
+    output: Path
+    mode: str = ""
+
+
+def execute_many(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Claim] | ChapterFailed]]:
+    """Run chapters, ``workers`` of them at once, each in a process of its own; each comes with its claims or failure.
+
+    They come in the order in which they were given.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        yield from ((job, _attempt(job, progress=True)) for job in jobs)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        yield from zip(jobs, pool.map(_attempt, jobs), strict=True)
+
+
+def _attempt(job: Job, progress: bool = False) -> list[Claim] | ChapterFailed:
+    try:
+        return execute(job.path, job.given, job.output, mode=job.mode, progress=progress)
+    except ChapterFailed as failure:
+        return failure
 
 
 def run_script(path: Path, given: Mapping[str, Any], *, mode: str = "") -> None:

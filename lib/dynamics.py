@@ -40,7 +40,7 @@ def condition(axes: Axes, runs: Runs, noise_rate: float, title: str) -> None:
     for column, style, name in (
         ("clean_error", figures.CLEAN, "clean"),
         ("noisy_error", figures.NOISY, "noisy"),
-        ("test_error", figures.TEST, "test"),
+        ("test_error", figures.TEST_DOTTED, "test"),
     ):
         figures.curve(axes, runs.wide(column), style, name)
     figures.level(axes, noise_rate, "δ", x=0.97)

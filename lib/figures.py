@@ -55,6 +55,7 @@ class Style:
 CLEAN = Style("#0072B2")
 NOISY = Style("#D55E00", (0, (5, 1.5)))
 TEST = Style("#1b1b1f")
+TEST_DOTTED = Style("#1b1b1f", (0, (1, 1)))  # beside a clean curve, which is unbroken too
 TRAIN = Style("#7a5c99", (0, (1, 1)))
 FIRST = Style("#008060", (0, (7, 1.5, 1.5, 1.5)))
 SECOND = Style("#AA5C8D", (0, (2.5, 1.2)))

@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -135,6 +135,10 @@ class Runs(Sequence[Run]):
     def at_early_stop(self, column: str) -> np.ndarray:
         """The value of a column at each run's early stop."""
         return np.array([run.at(run.early_stop)[column] for run in self])
+
+    def until(self, epoch: int) -> "Runs":
+        """The same runs, cut after an epoch: without a schedule that is what a shorter training gives."""
+        return Runs(replace(run, history=run.history[run.history["epoch"] <= epoch]) for run in self)
 
     def each(self, measure: Callable[[Run], float]) -> list[float]:
         """A number for each run."""

@@ -138,6 +138,11 @@ def all_claims() -> list[Claim]:
     return list(claims.values())
 
 
+def kept_profiles(path: Path) -> set[str]:
+    """The profiles at which the kept chapter's claims were checked."""
+    return {claim.profile for claim in gather([path])}
+
+
 def ledger(claims: Sequence[Claim]) -> str:
     """The ledger as MyST: a count for each profile, then every claim by chapter with its verdicts."""
     counts = []

@@ -84,7 +84,7 @@ def plan(profile: str) -> dict[str, list]:
     deep = resnet
     if profile != "smoke":  # the full width, on fewer images
         deep = presets.cifar10("paper", resnet.noise.noise_rate)
-        deep = replace(deep, data=replace(deep.data, train_size=1000))
+        deep = replace(deep, data=replace(deep.data, train_size=500))
     groups = {
         "cnn": cnn,
         "resnet": resnet,

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
 from lib import figures
-from lib.figures import CLEAN, FIRST, NOISY, PAPER, SECOND, TEST, TRAIN
+from lib.figures import CLEAN, FIRST, NOISY, OTHER, PAPER, SECOND, TEST, TEST_DOTTED, TRAIN
 
 
 def luminance(color: str) -> float:
@@ -16,13 +16,22 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("together", [(CLEAN, NOISY), (TEST, TRAIN), (FIRST, SECOND, TEST), (TEST, NOISY, FIRST)])
+@pytest.mark.parametrize(
+    "together",
+    [
+        (CLEAN, NOISY, OTHER),
+        (CLEAN, NOISY, TEST_DOTTED),
+        (TEST, TRAIN),
+        (FIRST, SECOND, NOISY),
+        (TEST, NOISY, SECOND, FIRST),
+    ],
+)
 def test_curves_drawn_together_differ_without_colour(together):
     for a, b in itertools.combinations(together, 2):
         assert a.line != b.line
 
 
-@pytest.mark.parametrize("style", [CLEAN, NOISY, TEST, TRAIN, FIRST, SECOND])
+@pytest.mark.parametrize("style", [CLEAN, NOISY, OTHER, TEST, TRAIN, FIRST, SECOND])
 def test_curves_stand_out_from_the_paper(style):
     contrast = (luminance(PAPER) + 0.05) / (luminance(style.color) + 0.05)
     assert contrast >= 3  # WCAG's bound for graphics
@@ -69,3 +78,19 @@ def test_a_curve_is_mean_and_range_over_seeds():
     assert band[:, 1].min() == 0
     assert band[:, 1].max() == 5
     plt.close(fig)
+
+
+def test_angle_histograms_show_shares_and_name_each_subset_once():
+    counts = {name: pd.DataFrame(0, index=range(180), columns=[0, 1]) for name in figures.SUBSETS}
+    for name, degree in (("clean", 30), ("noise", 150), ("other", 140)):
+        counts[name].loc[degree] = [50, 70]
+    fig, (axes,) = figures.panels(1)
+    figures.angle_histogram(axes, counts, {"noise": [175, 177]})
+    heights = [line.get_ydata().max() for line in axes.lines[:3]]
+    assert heights == [1, 1, 1]  # all of a subset in one bin, whatever their number
+    assert [line.get_xdata()[line.get_ydata().argmax()] for line in axes.lines[:3]] == [30.5, 150.5, 140.5]
+    assert axes.lines[3].get_xdata()[0] == 176
+    assert sorted(text.get_text() for text in axes.texts) == ["clean", "noise", "other"]
+    fig.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

@@ -1,14 +1,17 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from lib.data import from_arrays
-from lib.experiments import generator, prepare, with_seeds
+from lib.data import DataConfig, from_arrays, load, pixels
+from lib.experiments import Experiment, generator, prepare, with_seeds
 from lib.gradients import own_class_subsets, subset_gradients
-from lib.noise import NoiseConfig, NoisyLabels
+from lib.models import ModelConfig, build
+from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import ObserveConfig, Observer, predictions, sample_losses
+from lib.train import TrainConfig, train
 
 
 class Fixed(torch.nn.Module):
@@ -152,3 +155,56 @@ def test_seeds_move_noise_weights_and_watch_apart(quick):
     assert not torch.equal(a.labels.given, b.labels.given)
     assert not torch.equal(a.model[1].weight, b.model[1].weight)
     assert torch.equal(a.task.train_images, b.task.train_images)
+
+
+def test_observing_a_batchnorm_network_leaves_its_training_as_it_was():
+    """The same weights and running statistics, bit for bit, with and without an observer after every epoch."""
+    experiment = Experiment(
+        DataConfig("digits"),
+        NoiseConfig(0.3),
+        ModelConfig((2,), kind="resnet9"),
+        TrainConfig(lr=0.05, epochs=2, batch_size=64),
+        ObserveConfig(residual_l1=True),
+    )
+    states = []
+    for observed in (True, False):
+        ready = prepare(experiment)
+        look = ready.observer if observed else (lambda model: {})
+        train(ready.model, ready.task, ready.labels, experiment.train, look, generator(0, "order"), progress=False)
+        states.append(ready.model.state_dict())
+    assert any("running_mean" in name for name in states[0])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_batchnorm_gradients_are_those_of_eval_mode_one_by_one():
+    """Each image alone: in train mode its gradient would depend on the others."""
+    task, c = load(DataConfig("digits", train_size=60)), 3
+    labels = symmetric(task.train_labels, 0.3, 10, generator(0, "noise"))
+    model = build(ModelConfig((2,), kind="resnet9"), task.input_shape, 10, generator(0, "weights"))
+    model(torch.rand(64, 1, 8, 8))  # statistics that are not the initial ones
+    exact = subset_gradients(model, task.train_images, labels, own_class_subsets(labels), white=task.white)
+    model.eval()
+    expected = 0
+    for i in ((labels.true == c) & ~labels.is_noisy).nonzero()[:, 0]:
+        h = model(pixels(task.train_images[i : i + 1], task.white))
+        residual = (h.softmax(1)[0, c] - 1).detach()
+        grads = torch.autograd.grad(residual * h[0, c], list(model.parameters()))
+        expected = expected + torch.cat([g.flatten() for g in grads])
+    assert torch.allclose(exact.gradients["clean", c], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_sum_norm_of_the_residual_is_twice_the_missing_probability():
+    """Closed form: the outputs sum to one."""
+    experiment = Experiment(
+        DataConfig("digits", train_size=100),
+        NoiseConfig(0.3),
+        ModelConfig((16,)),
+        TrainConfig(lr=0.1, epochs=1),
+        ObserveConfig(gradients=False, residual_l1=True),
+    )
+    ready = prepare(experiment)
+    row = ready.observer(ready.model)
+    f = ready.model(pixels(ready.task.train_images, ready.task.white)).softmax(1)
+    missing = 2 * (1 - f.gather(1, ready.labels.given[:, None])[:, 0])
+    assert math.isclose(row["noisy_residual_l1"], missing[ready.labels.is_noisy].mean().item(), rel_tol=1e-5)
+    assert math.isclose(row["clean_residual_l1"], missing[~ready.labels.is_noisy].mean().item(), rel_tol=1e-5)

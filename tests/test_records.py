@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from lib import experiments, records
+from lib.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.data import DataConfig
 from lib.experiments import Experiment, with_seeds
+from lib.kernels import KernelMachine
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paths import RECORDS, ROOT
@@ -307,8 +309,8 @@ def test_all_records_of_the_book_are_whole_and_current_or_checked():
         assert path.name == f"{run.experiment.slug}.parquet"
         if isinstance(run.experiment, Experiment):
             assert len(history) == run.experiment.train.epochs + 1
+            assert np.isfinite(history["train_loss"]).all()
         assert run.state != "older code", f"{path.name}: run `python -m lib records verify`"
-        assert np.isfinite(history["train_loss"]).all()
 
 
 def test_early_stop_is_the_first_epoch_of_least_test_error(trained):
@@ -348,3 +350,60 @@ def test_recording_needs_no_jupyter(quick, tmp_path):
         text=True,
     )
     assert done.stdout.splitlines()[-1] == "7", done.stderr
+
+
+MEASURED = {
+    "circle": CircleAngles(layers=2, activation="relu", widths=(8, 16), bases=1, step=45, seed=2),
+    "pairs": PairAngles(data=DataConfig("clusters", train_size=20), width=8),
+    "angles": StartAngles(data=DataConfig("digits", classes=(7, 9)), noise=NoiseConfig(0.3), model=ModelConfig((8,))),
+    "batches": BatchDirections(
+        data=DataConfig("digits", classes=(7, 9)),
+        noise=NoiseConfig(0.3),
+        model=ModelConfig((8,)),
+        batch_sizes=(8,),
+        draws=2,
+    ),
+    "kernel": KernelMachine(
+        data=DataConfig("digits", classes=(7, 9)), noise=NoiseConfig(0.3), kernel="gaussian", scale=1.5, points=5
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_measurements_are_recorded_replayed_and_verified_like_trainings(kind, own_data, monkeypatch):
+    measured = MEASURED[kind]
+    first = obtain([measured], progress=False)
+    assert first[0].live
+    path = Store(own_data / "records").path(measured)
+    _, provenance = read(path)
+    assert provenance["kind"] == kind
+    assert experiment_from(json.loads(json.dumps(provenance["settings"])), kind) == measured
+    assert verify(path).agrees
+    monkeypatch.setattr(type(measured), "rows", lambda *_: pytest.fail("measured anew"))
+    again = obtain([measured])
+    assert not again[0].live
+    pd.testing.assert_frame_equal(first[0].history, again[0].history)
+
+
+def test_measurements_of_another_kind_or_setting_have_another_key():
+    circle = MEASURED["circle"]
+    keys = {one.key for one in (*MEASURED.values(), replace(circle, layers=3), replace(circle, seed=0))}
+    assert len(keys) == len(MEASURED) + 2
+
+
+def test_a_measurement_depends_on_the_rooms_it_names_and_no_other(own_data, monkeypatch):
+    """A record of a kernel machine stays current when the training loop changes, and not when the kernels do."""
+    run = obtain([MEASURED["kernel"]], progress=False)[0]
+    original = records._hash_of
+    for room, state in (("train", "today's code"), ("kernels", "older code")):
+        records.code_hashes.cache_clear()
+        monkeypatch.setattr(records, "_hash_of", lambda name, room=room: "x" if name == room else original(name))
+        assert run.state == state
+    records.code_hashes.cache_clear()
+
+
+def test_a_measurement_that_cannot_be_made_fails_before_the_first_run(own_data, monkeypatch):
+    three = replace(MEASURED["kernel"], data=DataConfig("digits"))
+    monkeypatch.setattr(KernelMachine, "rows", lambda *_: pytest.fail("computed"))
+    with pytest.raises(ValueError, match="two classes"):
+        obtain([MEASURED["kernel"], three])

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import experiments
+from lib import experiments, presets
 from lib.data import DataConfig
 from lib.experiments import Experiment, generator, prepare
 from lib.models import ModelConfig
@@ -26,7 +26,7 @@ from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paths import ROOT, data_folder
 from lib.train import TrainConfig, run_epoch
-from tests.benchmarks.dataloader_epoch import DataLoaderEpoch
+from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
 
 PAPER = Experiment(
     DataConfig("mnist", classes=(7, 9)),
@@ -86,7 +86,7 @@ def epoch_benchmarks(folder: Path) -> None:
 
     plain = prepare(replace(PAPER, observe=ObserveConfig()), folder=folder).observer
     everything = ready.observer
-    other = DataLoaderEpoch(folder)
+    other = DataLoaderEpoch(folder, fully_connected(), (7, 9), noise_rate=0.4, batch_size=256)
 
     times = side_by_side(
         {"ours": lambda: (training(), everything(ready.model)), "DataLoader": other.run}, rounds=3
@@ -138,6 +138,59 @@ def epoch_benchmarks(folder: Path) -> None:
     )  # fmt: skip
 
 
+def cnn_benchmark(folder: Path) -> None:
+    """The paper's CNN on 6,000 images, with exact subset gradients, against the earlier notebook's, without."""
+    mnist = presets.mnist("cpu")
+    experiment = replace(mnist, data=DataConfig("mnist", train_size=6000), observe=ObserveConfig())
+    ready = prepare(experiment, folder=folder)
+    optimizer = torch.optim.SGD(ready.model.parameters(), lr=0.02, momentum=0.9, fused=True)
+    order = generator(0, "order")
+
+    def ours() -> None:
+        run_epoch(ready.model, ready.task, ready.labels.given, experiment.train, optimizer, order)
+        ready.observer(ready.model)
+
+    other = DataLoaderEpoch(folder, padded_cnn(), tuple(range(10)), noise_rate=0.3, batch_size=128, limit=6000)
+    times = side_by_side({"ours": ours, "DataLoader": other.run}, rounds=3)
+    report(
+        "CNN epoch with subset gradients against one without", times["DataLoader"] / times["ours"], " x", ">= 1.3",
+        f"{times['ours']:.1f} s against {times['DataLoader']:.1f} s",
+    )  # fmt: skip
+
+
+ANGLES_MEMORY = """
+import sys, torch
+from pathlib import Path
+from dataclasses import replace
+def peak():  # in GiB
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+from lib import presets
+from lib.angles import StartAngles
+from lib.data import load
+whole = presets.mnist("paper")
+images = None if sys.argv[1] == "all" else int(sys.argv[1])
+settings = StartAngles(data=replace(whole.data, train_size=images), noise=whole.noise, model=whole.model)
+task = load(settings.data)
+before = peak()
+settings.rows(torch.device("cpu"), None)
+print(peak() - before)
+"""
+
+
+def angles_memory_benchmark(folder: Path, images: str) -> None:
+    """Angles of every sample on ten logits (Fig. 10): the memory must not grow with the number of images."""
+    used = subprocess.run(
+        [sys.executable, "-c", ANGLES_MEMORY, images],
+        cwd=ROOT,
+        env=os.environ | {"CLEAN_PRIORITY_DATA": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    report(f"peak memory of ten logits' angles, {images} images", float(used.stdout), " GiB", "< 2", "beyond the data")
+
+
 MEMORY = """
 import torch
 from pathlib import Path
@@ -153,9 +206,6 @@ print(peak() - before)
 
 
 def memory_benchmark(folder: Path) -> None:
-    if not Path("/proc/self/status").exists():
-        print("peak memory: measured on Linux only")
-        return
     env = os.environ | {"CLEAN_PRIORITY_DATA": str(folder)}
     done = subprocess.run([sys.executable, "-c", MEMORY], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     report("peak memory of the paper's FCN run, beyond torch", float(done.stdout), " GiB", "< 1.5", "")
@@ -171,7 +221,13 @@ def main() -> None:
             random_mnist(folder)
         experiments.load(PAPER.data, folder)  # fills the cache
         epoch_benchmarks(folder)
+        cnn_benchmark(folder)
+        if not Path("/proc/self/status").exists():
+            print("peak memory: measured on Linux only")
+            return
         memory_benchmark(folder)
+        for images in ("1000", "4000"):
+            angles_memory_benchmark(folder, images)
 
 
 if __name__ == "__main__":
