@@ -7,8 +7,11 @@ Data runs one way, and a room imports only the rooms above it in this list:
     observe                  what is measured after an epoch, one tidy row
     train                    the loop
     experiments              a configuration, and how it becomes a history
+    angles, kernels          what is measured without training: sample-wise angles; kernel machines
+    presets                  the settings that several chapters use
     records                  run once, replay for ever
     claims, figures          verdicts and pictures drawn from histories
+    dynamics                 the figure of learning dynamics and its claims
     chapters, site           notebooks run from outside, and the book built
 
 Below them all lie paths, files, progress and show: where things are, files
