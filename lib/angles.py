@@ -256,6 +256,7 @@ class StartAngles(Measurement):
     """
 
     kind: ClassVar[str] = "angles"
+    counts: ClassVar[tuple[str, ...]] = ("clean", "noise", "other")
     rooms: ClassVar[tuple[str, ...]] = (*Measurement.rooms, "observe", "angles")
     data: DataConfig
     noise: NoiseConfig
@@ -271,8 +272,13 @@ class StartAngles(Measurement):
             raise ValueError("noise_rate is 0: without wrong labels there is no noise subset to compare")
 
     def preflight(self, folder: str | Path | None = None) -> None:
-        """Load the data and flip the labels."""
+        """Load the data and flip the labels; ValueError if a class would have no wrong label."""
         check_labels(self.data, self.noise, folder)
+        sizes = load(self.data, folder).train_labels.bincount()
+        if round(self.noise.noise_rate * sizes.min().item()) == 0:
+            raise ValueError(
+                f"noise_rate {self.noise.noise_rate} leaves a class of {sizes.min().item()} images without a wrong label"
+            )
 
     def short(self, epochs: int = 2) -> "StartAngles":
         """The first class."""
@@ -412,6 +418,7 @@ class PairAngles(Measurement):
     """
 
     kind: ClassVar[str] = "pairs"
+    counts: ClassVar[tuple[str, ...]] = ("within", "between")
     rooms: ClassVar[tuple[str, ...]] = ("data", "models", "gradients", "experiments", "angles")
     data: DataConfig
     layers: int = 3

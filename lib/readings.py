@@ -1,0 +1,63 @@
+"""What several chapters read off recorded tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.figures import SUBSETS
+from lib.records import Runs
+
+
+class Angles:
+    """Reads the tables of `angles.StartAngles`: arrays have one entry a seed."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._table = runs.table
+        self._alike = self._table.groupby(["class", "seed"]).first()
+
+    @property
+    def classes(self) -> list[int]:
+        """The classes measured."""
+        return sorted(self._table["class"].unique())
+
+    def counts(self, c: int) -> dict[str, pd.DataFrame]:
+        """Histograms of the three subsets of a class: a row a degree, a column a seed."""
+        rows = self._table[self._table["class"] == c]
+        return {kind: rows.pivot(index="degree", columns="seed", values=kind) for kind in SUBSETS}
+
+    def shares(self, c: int) -> dict[str, np.ndarray]:
+        """The same as shares of the subset, ``[degree, seed]``."""
+        return {kind: (table / table.sum()).to_numpy() for kind, table in self.counts(c).items()}
+
+    def of(self, column: str, c: int) -> np.ndarray:
+        """A quantity of a class that is alike in all its rows."""
+        return self._alike.loc[c][column].to_numpy()
+
+    def mean_angle(self, kind: str, c: int) -> np.ndarray:
+        """Mean angle of a subset in degrees."""
+        shares = self.shares(c)[kind]
+        return ((np.arange(len(shares)) + 0.5)[:, None] * shares).sum(0)
+
+    def auc(self, low: str, high: str, c: int) -> np.ndarray:
+        """Probability that an angle of subset ``low`` is below one of ``high``, ties of a bin counted half."""
+        shares = self.shares(c)
+        return (shares[low] * (1 - shares[high].cumsum(0) + shares[high] / 2)).sum(0)
+
+
+def each_condition(
+    runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
+) -> dict[str, np.ndarray]:
+    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition's name."""
+    return {f"{value:g}": np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+
+
+def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """Running median of nine epochs, centred: single spikes do not count."""
+    return history.rolling(9, center=True, min_periods=1).median()
+
+
+def first_balance(history: pd.DataFrame) -> float:
+    """The first epoch with a ratio of clean to noisy gradient of at most 1; NaN if there is none."""
+    reached = history.loc[history["ratio"] <= 1, "epoch"]
+    return float(reached.iloc[0]) if len(reached) else float("nan")

@@ -1,0 +1,41 @@
+"""The settings that chapters share: valid, the paper's where it gives any, and those of the recorded runs."""
+
+import pytest
+
+from lib import presets
+from lib.chapters import PROFILES
+from lib.experiments import prepare, with_seeds
+from lib.paths import RECORDS
+from lib.records import Store
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_preset_is_valid_at_every_profile(profile):
+    for preset in (presets.binary, presets.mnist, presets.cifar10):
+        preset(profile).validate()
+        assert preset(profile, 0.2).noise.noise_rate == 0.2
+    for width in presets.WIDTHS[profile]:
+        experiment = presets.wide(profile, width)
+        experiment.validate()
+        assert experiment.model.widths == (width, width)
+
+
+def test_the_paper_profile_is_what_appendix_b_gives():
+    fcn, cnn, resnet = presets.binary("paper"), presets.mnist("paper"), presets.cifar10("paper")
+    assert (fcn.model.widths, fcn.train.batch_size, fcn.noise.noise_rate) == ((512, 512), 256, 0.4)
+    assert (cnn.model.widths, cnn.train.batch_size, cnn.noise.noise_rate) == ((32, 64, 64), 512, 0.3)
+    assert (resnet.model.widths, resnet.train.batch_size, resnet.noise.noise_rate) == ((64,), 512, 0.4)
+    assert all(one.data.train_size is None for one in (fcn, cnn, resnet))
+
+
+def test_smoke_needs_no_download():
+    for preset in (presets.binary, presets.mnist, presets.cifar10):
+        assert prepare(preset("smoke")).task.train_labels.numel() > 0
+        assert preset("smoke").data.name == "digits"
+
+
+def test_the_binary_preset_is_the_run_that_chapter_2_recorded():
+    """Both names must stand for one recorded run, or it would be trained twice."""
+    store = Store(RECORDS)
+    assert all(store.has(one) for one in with_seeds(presets.binary("cpu"), 10))
+    assert all(store.has(one) for one in with_seeds(presets.binary("paper"), 5))
