@@ -277,7 +277,8 @@ class StartAngles(Measurement):
         sizes = load(self.data, folder).train_labels.bincount()
         if round(self.noise.noise_rate * sizes.min().item()) == 0:
             raise ValueError(
-                f"noise_rate {self.noise.noise_rate} leaves a class of {sizes.min().item()} images without a wrong label"
+                f"noise_rate {self.noise.noise_rate} leaves a class of {sizes.min().item()} images "
+                "without a wrong label"
             )
 
     def short(self, epochs: int = 2) -> "StartAngles":

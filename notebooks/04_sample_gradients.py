@@ -65,7 +65,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # - **default**, **paper**, **antisymmetric**: all images of two MNIST digits (0 and 1; at `smoke` scikit-learn's) under
 #   PyTorch's default initialisation, under the one of § 3.1 (weights from $N(0,1)$, a factor $1/\sqrt m$), and under the
 #   latter made antisymmetric, $(h - h')/\sqrt2$ of two equal copies, so that $h(w_0;\cdot) = 0$;
-# - **batches**: mini-batch gradients of the network of Figure 5.
+# - **batches**: mini-batch gradients of a network like that of Figure 5, on sevens and nines.
 #
 # For each class $c$ there are three subsets (§ 3.2): *clean* and *noise*, the samples truly of class $c$ with right and
 # wrong labels, and *other*, the clean samples of the other class. $\theta_g$ is the angle of a sample's gradient to
@@ -74,6 +74,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
+from lib import readings
 from lib.angles import BatchDirections, StartAngles
 from lib.experiments import DataConfig, ModelConfig, NoiseConfig
 
@@ -109,33 +110,7 @@ ledger = claims.Ledger("04_sample_gradients", profile, live=any(run.live for som
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 
 
-def of_class(some: records.Runs, c: int):
-    """The rows of one class, all seeds."""
-    return some.table[some.table["class"] == c]
-
-
-def counts(some: records.Runs, c: int):
-    """Histograms of the three subsets: a row a degree, a column a seed."""
-    return {kind: of_class(some, c).pivot(index="degree", columns="seed", values=kind) for kind in figures.SUBSETS}
-
-
-def alike(some: records.Runs, column: str, c: int) -> np.ndarray:
-    """A quantity of a class in each seed."""
-    return of_class(some, c).groupby("seed")[column].first().to_numpy()
-
-
-def means(some: records.Runs, kind: str, c: int) -> np.ndarray:
-    """Mean angle of a subset in degrees, in each seed."""
-    table = counts(some, c)[kind]
-    return ((table.index.to_numpy() + 0.5)[:, None] * table).sum().to_numpy() / table.sum().to_numpy()
-
-
-def auc(some: records.Runs, low: str, high: str, c: int) -> np.ndarray:
-    """Probability that an angle of subset ``low`` is below one of ``high``, in each seed (bins of one degree)."""
-    a, b = (counts(some, c)[kind].to_numpy(float) for kind in (low, high))
-    a, b = a / a.sum(0), b / b.sum(0)
-    return (a * (1 - b.cumsum(0) + b / 2)).sum(0)
-
+angles = {name: readings.Angles(some) for name, some in runs.items() if name != "batches"}
 
 # %% [markdown]
 # ## The angles (Figure 4)
@@ -146,9 +121,9 @@ def auc(some: records.Runs, low: str, high: str, c: int) -> np.ndarray:
 # %% mystnb={"figure": {"caption": "Figure 4 of the paper: angles of sample-wise gradients to the clean subset's gradient, at initialisation, for the first class. Top: the two clusters. Bottom: zeros (against ones), default initialisation. Lines are means over seeds, bands from least to most; long-dashed verticals: the angle of the noise and of the other subset's summed gradient.", "name": "fig-start-angles"}, "image": {"alt": "Two panels of three histograms each. Clean samples lie at small angles, noisy ones mirror them close to 180 degrees, other samples lie between 90 and 150 degrees. The noise subset's sum stands at almost 180 degrees, the other subset's well below."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
 for axes, name, title in zip(places, ("clusters", "default"), ("two clusters", "0 v 1"), strict=True):
-    some = runs[name]
-    marks = {"noise": alike(some, "angle_noise", 0), "other": alike(some, "angle_other", 0)}
-    figures.angle_histogram(axes, counts(some, 0), marks)
+    some = angles[name]
+    marks = {kind: some.of(f"angle_{kind}", 0) for kind in ("noise", "other")}
+    figures.angle_histogram(axes, some.counts(0), marks)
     axes.set(title=title, ylabel="share a degree", xlabel="θ_g in degrees")
 show.figure(fig)
 
@@ -158,8 +133,10 @@ show.markdown(f"*Digits: {runs['default'].provenance_line()}.*")
 
 # %% tags=["hide-input"]
 for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
-    some = runs[name]
-    each = {kind: {f"{kind}, class {c}": means(some, kind, c) for c in (0, 1)} for kind in ("clean", "noise", "other")}
+    some = angles[name]
+    each = {
+        kind: {f"{kind}, class {c}": some.mean_angle(kind, c) for c in (0, 1)} for kind in ("clean", "noise", "other")
+    }
     ledger.check(
         f"fig-4-clean-small-{name}",
         says=f"The clean samples' gradients concentrate at small angles to their sum ({words}).",
@@ -175,19 +152,19 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
         source="§ 3.2, Fig. 4",
         criterion="mean angle within 5° of 180° minus the clean one; angle of the sum at least 170°; both classes",
         figure="fig-start-angles",
-        measured=each["noise"] | {f"angle of the sum, class {c}": alike(some, "angle_noise", c) for c in (0, 1)},
+        measured=each["noise"] | {f"angle of the sum, class {c}": some.of("angle_noise", c) for c in (0, 1)},
         passes={
             f"mirrored {c}": abs(each["noise"][f"noise, class {c}"] - 180 + each["clean"][f"clean, class {c}"]) <= 5
             for c in (0, 1)
         }
-        | {f"opposite {c}": alike(some, "angle_noise", c) >= 170 for c in (0, 1)},
+        | {f"opposite {c}": some.of("angle_noise", c) >= 170 for c in (0, 1)},
     )
     apart = {
-        f"from {kind}, class {c}": auc(some, *pair, c)
+        f"from {kind}, class {c}": some.auc(*pair, c)
         for c in (0, 1)
         for kind, pair in (("clean", ("clean", "other")), ("noise", ("other", "noise")))
     }
-    sines = {f"sine of the sum's angle, class {c}": np.sin(np.radians(alike(some, "angle_other", c))) for c in (0, 1)}
+    sines = {f"sine of the sum's angle, class {c}": np.sin(np.radians(some.of("angle_other", c))) for c in (0, 1)}
     ledger.check(
         f"fig-4-other-between-{name}",
         says=f"The other class's gradients align with neither; their sum has a large orthogonal component ({words}).",
@@ -220,9 +197,9 @@ fig, (axes,) = figures.panels(1, height=4.2)
 for init, (style, marker) in looks.items():
     expected, ratio = [], []
     for c in (0, 1):
-        f = alike(runs[init], "f", c)
+        f = angles[init].of("f", c)
         expected += list(nominal * (((1 - f) / f) if c == 1 else (f / (1 - f))))
-        ratio += list(alike(runs[init], "ratio", c))
+        ratio += list(angles[init].of("ratio", c))
     axes.plot(expected, ratio, marker, color=style.color, markersize=7, linestyle="none", alpha=0.75, label=init)
 axes.set(xscale="log", yscale="log", xlabel="(1 − δ)/δ × ratio of mean residuals", ylabel="‖g_clean‖ / ‖g_noise‖")
 ends = np.array([min(axes.get_xlim()[0], axes.get_ylim()[0]), max(axes.get_xlim()[1], axes.get_ylim()[1])])
@@ -242,8 +219,8 @@ says = {
     "antisymmetric": "the paper's, made antisymmetric so that the output is one half",
 }
 for init, words in says.items():
-    some = runs[init]
-    each = [alike(some, "ratio", c) for c in (0, 1)]
+    some = angles[init]
+    each = [some.of("ratio", c) for c in (0, 1)]
     mean = np.sqrt(each[0] * each[1])
     ledger.check(
         f"eq-8-{init}",
@@ -254,7 +231,7 @@ for init, words in says.items():
         measured={"nominal": [nominal] * len(mean), "first class": each[0], "second class": each[1]},
         passes={f"class {c}": abs(each[c] / nominal - 1) <= 0.15 for c in (0, 1)},
     )
-    mean_f = [alike(some, "f", c) for c in (0, 1)]
+    mean_f = [some.of("f", c) for c in (0, 1)]
     ledger.check(
         f"output-is-a-guess-{init}",
         says=f"At initialisation the mean output is one half by random guess. Initialisation: {words}.",
@@ -264,7 +241,7 @@ for init, words in says.items():
         measured={
             "first class": mean_f[0],
             "second class": mean_f[1],
-            "share of outputs beyond .1 and .9": (alike(some, "f_extreme", 0) + alike(some, "f_extreme", 1)) / 2,
+            "share of outputs beyond .1 and .9": (some.of("f_extreme", 0) + some.of("f_extreme", 1)) / 2,
         },
         passes={f"class {c}": abs(mean_f[c] - 0.5) <= 0.05 for c in (0, 1)},
     )
@@ -272,7 +249,7 @@ for init, words in says.items():
 # %% [markdown]
 # So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation makes
 # such networks, nearly (its outputs start small); the antisymmetric one does exactly. With the initialisation of § 3.1 the ratio can be
-# anything, in either direction, and for the class on the wrong side the noisy samples *dominate* at the start. The
+# anything, in either direction, and for a class whose outputs happen to start on the right side the noisy samples *dominate*. The
 # *directions* do not care: the sign of $f-y$ is that of the label wherever the output lies.
 #
 # ## What a mini-batch sees (Remark 4.3)
@@ -350,4 +327,5 @@ ledger.check(
 #
 # - A wrong label turns a sample's gradient around; nothing else. That is visible before any training.
 # - Who wins is a matter of counts *times residuals*. The counts alone decide only if the outputs start at one half.
-# - A mini-batch of a few hundred sees the same picture, with scatter; one of eight often does not.
+# - A mini-batch of a few hundred points forward on the true labels, but hardly *along* their gradient; one of eight often
+#   points back. The next steps average that out; single steps are not what the theory describes.

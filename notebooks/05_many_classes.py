@@ -19,7 +19,8 @@
 # classifier of one class against the rest. This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right): a convolutional
 # network on handwritten digits and a residual network on photographs, the angles of all sixty thousand samples' gradients
 # on each of the ten logits, and Equation 14. In short: the same mechanism, with an even larger head start for the clean
-# samples, of $(C-1)(1-\delta)/\delta$; what does not carry over is the clean separation of the "other" samples.
+# samples, of $(C-1)(1-\delta)/\delta$; what does not carry over is the separation of the "other" samples; and of the
+# photographs our scale shows the beginning only.
 
 # %% tags=["hide-input"]
 # Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
@@ -63,16 +64,16 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # - **angles**: the CNN before its first step, on all sixty thousand training images;
 # - **ResNet start**: the ResNet-9 before its first step.
 #
-# Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait; `cpu` is the largest
-# scale that two processor cores reach in an hour or two: the CNN of the paper on a part of MNIST, and a ResNet-9 of a
-# quarter of the width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU; it has not been recorded.
+# Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait; `cpu` is what two
+# processor cores reach in an hour or two: the CNN of the paper on a part of MNIST, and a ResNet-9 of a quarter of the
+# width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU.
 
 # %%
 from dataclasses import replace
 
 import numpy as np
 
-from lib import dynamics, presets
+from lib import dynamics, presets, readings
 from lib.angles import StartAngles
 
 
@@ -133,7 +134,7 @@ dynamics.check(
     ledger, cnn, rates["cnn"], id="cnn", of="ten classes, CNN", source="§ 5, Figs. 1 and 7 top", figure="fig-many-cnn"
 )
 
-# %% mystnb={"figure": {"caption": "Figure 7 (bottom) of the paper: the ResNet-9, panels as above.", "name": "fig-many-resnet"}, "image": {"alt": "Three panels over epochs as for the CNN. The noisy subset's error rises above its start before the early stop and falls later; the clean one's falls."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 7 (bottom) of the paper: the ResNet-9, panels as above.", "name": "fig-many-resnet"}, "image": {"alt": "Three panels over epochs as for the CNN. The noisy subset's error rises a little above its start and falls later; the clean one's falls; the test error falls and then rises again."}} tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -149,6 +150,15 @@ dynamics.check(
     source="§ 5, Fig. 7 bottom",
     figure="fig-many-resnet",
 )
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+least = resnet.at_early_stop("test_error")
+if (least > rates["resnet"] / 2).all():
+    show.markdown(
+        f"At this scale the photographs are too few for the network: the test error is {claims.spread(least)} at its "
+        f"least, with a noise rate of {rates['resnet']}. The order of events is the paper's, the depth of the U is not; "
+        "for that the paper's scale is needed."
+    )
 
 # %% [markdown]
 # ## Subset losses (Figure 11, middle and right)
@@ -193,10 +203,10 @@ for name, some in (("cnn", cnn), ("resnet", resnet)):
 # On logit $c$ a sample pulls with $(f_c - y_c)\nabla h_c$ (Eq. 13). The clean samples of class $c$ have $y_c = 1$ and
 # start with a residual of about $1 - 1/C$; the mislabelled ones have $y_c = 0$ and only about $1/C$. So the ratio of the
 # two subset gradients starts at $(C-1)(1-\delta)/\delta$, nine times that of two classes, and should fall monotonically
-# until the early stop. Taking the gradient of all logits at once instead would mix in logits on which a "noisy" sample is
-# rightly labelled.
+# until the early stop. On the eight other logits the same sample counts as rightly labelled: its gradient over all logits
+# at once opposes the clean ones only weakly.
 
-# %% mystnb={"figure": {"caption": "Figure 8 of the paper: length of the clean over the noisy subset's gradient on the class's own logit up to the latest early stop; geometric mean over the ten classes (line and band over seeds) and the classes of the first seed (thin). Dotted: (C − 1)(1 − δ)/δ, and balance.", "name": "fig-many-ratio"}, "image": {"alt": "Two panels on a logarithmic axis. In both the ratio starts at the dotted level, falls steeply within a few epochs and approaches one; single classes scatter around the mean."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 8 of the paper: length of the clean over the noisy subset's gradient on the class's own logit up to the latest early stop; geometric mean over the ten classes (line and band over seeds) and the classes of the first seed (thin). Dotted: (C − 1)(1 − δ)/δ, and balance.", "name": "fig-many-ratio"}, "image": {"alt": "Two panels on a logarithmic axis. In both the ratio starts at the dotted level and falls steeply within a few epochs, the CNN's to near one; single classes scatter around the mean."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
 starts = {}
 for axes, name, title in zip(places, ("cnn", "resnet"), ("CNN", "ResNet-9"), strict=True):
@@ -231,9 +241,9 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
     spread_first = [some.each(lambda run, f=f: f(run.at(0)[f"ratio_{c}"] for c in range(10))) for f in (min, max)]
     ledger.check(
         f"{name}-ratio-at-start",
-        says=f"At initialisation the ratio on the own logit is about (C − 1)(1 − δ)/δ ({name}).",
+        says=f"At initialisation the ratio on each class's own logit is about (C − 1)(1 − δ)/δ ({name}).",
         source="§ 5, Eq. 14",
-        criterion="geometric mean over the classes within 10 % of it",
+        criterion="geometric mean over the classes within 10 % of it (the softmax nearly forces that), each within 25 %",
         figure="fig-many-ratio",
         measured={
             "nominal": [starts[name]] * len(some),
@@ -241,7 +251,13 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
             "least class": spread_first[0],
             "largest class": spread_first[1],
         },
-        passes=abs(first / starts[name] - 1) <= 0.1,
+        passes={
+            "mean": abs(first / starts[name] - 1) <= 0.1,
+            "each class": [
+                low >= 0.75 * starts[name] and high <= 1.25 * starts[name]
+                for low, high in zip(*spread_first, strict=True)
+            ],
+        },
     )
     ledger.check(
         f"{name}-ratio-fades",
@@ -306,12 +322,13 @@ for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
         f"{words}-eq-14",
         says=f"g_noise ≈ −δ ĝ/(C − 1) and g_clean ≈ (1 − δ) ĝ on each class's own logit ({words}).",
         source="§ 5, Eqs. 14a and 14b",
-        criterion="mean length over the classes within 10 %; cosines beyond ±.95 in every class",
+        criterion="mean length over the classes within 10 %, each within 25 %; cosines beyond ±.95 in every class",
         figure="fig-many-eq14",
         measured={f"mean length / Eq. 14, {kind}": mean[kind] for kind in mean}
         | {f"largest error of a class, {kind}": worst[kind] for kind in worst}
         | turned,
-        passes={f"length, {kind}": abs(mean[kind] - 1) <= 0.1 for kind in mean}
+        passes={f"mean length, {kind}": abs(mean[kind] - 1) <= 0.1 for kind in mean}
+        | {f"each length, {kind}": worst[kind] <= 0.25 for kind in worst}
         | {
             "direction, clean": turned["least cosine, clean"] >= 0.95,
             "direction, noise": turned["largest cosine, noise"] <= -0.95,
@@ -326,38 +343,28 @@ for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
 # samples of the nine other classes) clearly separated from the class, with a non-trivial orthogonal component.
 
 # %% mystnb={"figure": {"caption": "Figure 10 of the paper: angles of single-logit sample-wise gradients to the clean subset's gradient, for each of the ten logits of the CNN at initialisation. Mean over seeds, bands from least to most; long-dashed verticals: the summed gradients of the noise and the other subset.", "name": "fig-many-angles"}, "image": {"alt": "Ten small panels of three histograms. In each the clean samples lie around thirty degrees, the noisy ones around one hundred and fifty, and the other samples around one hundred and forty, largely under the noisy ones."}} tags=["hide-input"]
-angles = runs["angles"]
-
-
-def counts(c: int):
-    """Histograms of the three subsets on logit c: a row a degree, a column a seed."""
-    rows = angles.table[angles.table["class"] == c]
-    return {kind: rows.pivot(index="degree", columns="seed", values=kind) for kind in figures.SUBSETS}
-
-
-alike = angles.table.groupby(["class", "seed"]).first()
+angles = readings.Angles(runs["angles"])
 fig, places = figures.panels(10, height=1.35)
 for c, axes in enumerate(places):
-    marks = {kind: alike.loc[c][f"angle_{kind}"] for kind in ("noise", "other")}
-    figures.angle_histogram(axes, counts(c), marks)
+    marks = {kind: angles.of(f"angle_{kind}", c) for kind in ("noise", "other")}
+    figures.angle_histogram(axes, angles.counts(c), marks)
     axes.set(ylabel=f"logit {c}", yticks=[])
 places[-1].set_xlabel("θ_g in degrees")
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{scale(angles)}. {angles.provenance_line()}.*")
+show.markdown(f"*{scale(runs['angles'])}. {runs['angles'].provenance_line()}.*")
 
 
 # %% tags=["hide-input"]
 def over_logits(measure) -> np.ndarray:
-    """A number for each logit (rows) and seed (columns) from the three histograms, as shares."""
-    return np.array([measure({kind: (t / t.sum()).to_numpy() for kind, t in counts(c).items()}) for c in range(10)])
+    """A number for each logit (rows) and seed (columns)."""
+    return np.array([measure(c) for c in angles.classes])
 
 
-degree = (np.arange(180) + 0.5)[:, None]
-mean_angle = {kind: over_logits(lambda h, kind=kind: (degree * h[kind]).sum(0)) for kind in figures.SUBSETS}
-opposite = alike["angle_noise"].unstack().to_numpy()
-sine = np.sin(np.radians(alike["angle_other"].unstack().to_numpy()))
+mean_angle = {kind: over_logits(lambda c, kind=kind: angles.mean_angle(kind, c)) for kind in figures.SUBSETS}
+opposite = over_logits(lambda c: angles.of("angle_noise", c))
+sine = np.sin(np.radians(over_logits(lambda c: angles.of("angle_other", c))))
 ledger.check(
     "fig-10-clean-and-noise",
     says="On each logit clean samples concentrate at small angles and noisy ones mirror them; their sum is opposite.",
@@ -376,8 +383,8 @@ ledger.check(
         "opposite": opposite.min(0) >= 165,
     },
 )
-from_clean = over_logits(lambda h: (h["clean"] * (1 - h["other"].cumsum(0) + h["other"] / 2)).sum(0))
-from_noise = over_logits(lambda h: (h["other"] * (1 - h["noise"].cumsum(0) + h["noise"] / 2)).sum(0))
+from_clean = over_logits(lambda c: angles.auc("clean", "other", c))
+from_noise = over_logits(lambda c: angles.auc("other", "noise", c))
 ledger.check(
     "fig-10-other-separated",
     says="The other classes' samples are clearly separated from those of class c.",
@@ -411,10 +418,11 @@ ledger.check(
 # ## Where this deviates from the paper
 #
 # - Padding and pooling of the CNN are not given: we take no padding and a pooling of 2 (the deviations chapter
-#   tries another). Batch size (512 in the paper) and learning rate are smaller at our scale.
+#   tries another). Its batches have 512 images; ours fewer, where the training set is smaller.
 # - The norm of the residual vector is not given: Euclidean here. The deviations chapter shows the other.
 # - Gradients of the ResNet are taken in evaluation mode: in training mode the batch's other images enter a sample's
-#   gradient. Observing never touches the running statistics.
+#   gradient. Observing never touches the running statistics. Before the first step these are 0 and 1, so that what is
+#   measured at the start is the network without normalisation.
 # - The early stop is the epoch of least test error.
 #
 # ## Try it yourself
@@ -432,13 +440,15 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# A sample of class 0 mislabelled as 1 has the right label 0 on eight of ten logits. On those it pulls with the clean
-# samples. The sum over logits dilutes the opposition: its cosine with the clean gradient is close to 0, not to −1.
+# A sample of class 0 mislabelled as 1 has the right label 0 on eight of ten logits, and pulls there with the clean ones.
+# At the start its residual vector makes an angle with that of a clean sample whose cosine is $-1/(C-1)$ only, against $-1$
+# on the own logit. Averaged over many wrong labels, drawn uniformly, the two residuals are exactly opposite again, but
+# that average is a tenth of the length of its terms: with a hundred wrong labels a class it drowns in their scatter.
 #
 # </details>
 #
 # ## What to take away
 #
 # - Ten classes are ten binary problems, with a head start nine times as large for the clean samples.
-# - The head start is gone within a few epochs; the U of the test error has its bottom when it is.
+# - Most of the head start is gone within a few epochs; the bottom of the U comes shortly before balance.
 # - The untrained network separates right from wrong within a class, but hardly one class's wrong labels from the others.

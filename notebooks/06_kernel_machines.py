@@ -19,7 +19,7 @@
 # test error makes the same U. A kernel machine is the one case in which the whole training can be solved: in the
 # eigenbasis of the kernel matrix gradient descent is a formula, for step one and for step one billion alike. This
 # chapter draws Figure 9 from that formula, with descent carried out step by step beside it. In short: the U is there for both
-# kernels; half of it, the fall, depends on how the labels are coded.
+# kernels; how much of its left half, the fall, one sees depends on how the labels are coded.
 
 # %% tags=["hide-input"]
 # Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
@@ -76,6 +76,19 @@ from lib.experiments import DataConfig, NoiseConfig
 from lib.kernels import KernelMachine
 
 
+def steps_axis(places, first: int) -> None:
+    """Steps from ``first`` to a billion on a logarithmic axis."""
+    for axes in places:
+        if first:
+            axes.set_xscale("log")
+        else:
+            axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+        axes.set_xlim(first, 1e9)
+        axes.set_xticks([first, 1e3, 1e6, 1e9], [str(first), "10³", "10⁶", "10⁹"])
+        axes.minorticks_off()
+    places[-1].set_xlabel("steps")
+
+
 def plan(profile: str) -> dict[str, list]:
     """The machines of a profile, by name; one for each seed."""
     small = profile == "smoke"
@@ -110,8 +123,9 @@ show.markdown(f"Profile `{profile}`, noise rate {noise_rate}, {f'{size:,}' if si
 # %% [markdown]
 # ## The U (Figure 9)
 
-# %% mystnb={"figure": {"caption": "Figure 9 of the paper: test and training error of kernel machines over the steps of gradient descent, targets 0 and 1. Circles: the test error of descent carried out step by step is the same machine as the formula's to the digits given below. Bands from least to most of the seeds.", "name": "fig-kernel-u"}, "image": {"alt": "Two panels, Laplacian and Gaussian kernel, over steps on a logarithmic axis up to a billion. The test error falls from one half to well below the noise rate within a hundred steps and then rises towards it; the training error stays at the noise rate for long and then falls to zero."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 9 of the paper: test and training error of kernel machines over the steps of gradient descent, targets 0 and 1. Bands from least to most of the seeds.", "name": "fig-kernel-u"}, "image": {"alt": "Two panels, Laplacian and Gaussian kernel, over steps on a logarithmic axis up to a billion. The test error falls from one half to well below the noise rate within a hundred steps and then rises towards it; the training error stays at the noise rate for long and then falls to zero."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7)
+steps_axis(places, 0)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     some = runs[f"{kernel}, zero-one"]
     figures.curve(axes, some.wide("test_error"), figures.TEST, "test")
@@ -119,13 +133,8 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     figures.level(axes, noise_rate, "noise rate δ", x=0.02)
     axes.set(ylabel="error", ylim=(0, 0.62))
     axes.set_title(f"{kernel.title()}, scale {some[0].experiment.scale:g}", loc="right")
-    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-    axes.set_xlim(0, 1e9)
-    axes.set_xticks([0, 10, 1e3, 1e6, 1e9], ["0", "10", "10³", "10⁶", "10⁹"])
-    axes.minorticks_off()
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
-places[-1].set_xlabel("steps")
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -197,19 +206,15 @@ ledger.check(
 
 # %% mystnb={"figure": {"caption": "Error on the clean and the noisy subset over the steps, targets 0 and 1.", "name": "fig-kernel-subsets"}, "image": {"alt": "Two panels. In both the noisy subset's error climbs to about nine tenths by the bottom of the U and falls to zero only after millions of steps; the clean subset's falls early."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
+steps_axis(places, 0)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     some = runs[f"{kernel}, zero-one"]
     figures.curve(axes, some.wide("clean_error"), figures.CLEAN, "clean")
     figures.curve(axes, some.wide("noisy_error"), figures.NOISY, "noisy")
     axes.set(ylabel="error", ylim=(0, 1.03))
     axes.set_title(kernel.title(), loc="right")
-    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-    axes.set_xlim(0, 1e9)
-    axes.set_xticks([0, 10, 1e3, 1e6, 1e9], ["0", "10", "10³", "10⁶", "10⁹"])
-    axes.minorticks_off()
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
-places[-1].set_xlabel("steps")
 show.figure(fig)
 
 # %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
@@ -220,7 +225,7 @@ for kernel in ("laplacian", "gaussian"):
     ledger.check(
         f"{kernel}-noisy-error-rises",
         says=f"Before the early stop the noisy subset is answered with its true labels ({kernel} kernel).",
-        source="§ 6 (clean-priority beyond networks)",
+        source="ours, for § 6 (clean-priority beyond networks)",
         criterion="error on it at least .8 at its peak up to the early stop",
         figure="fig-kernel-subsets",
         measured={"start": start, "peak": peak},
@@ -232,18 +237,17 @@ for kernel in ("laplacian", "gaussian"):
 #
 # With targets 0 and 1 the machine starts at $f = 0$: every image is put into the first class, and the error is one half.
 # With targets −1 and 1 it starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a
-# classifier: the nearer class wins. The left half of the U then shrinks to what is better than that.
+# classifier: the class whose labels weigh more around the image wins. The left half of the U shrinks to what is better
+# than that; how much is left of it depends on the kernel.
 
-# %% mystnb={"figure": {"caption": "The same machines with the two codings of the labels: test error over the steps.", "name": "fig-kernel-coding"}, "image": {"alt": "Two panels. With targets zero and one the test error begins at one half and falls for tens of steps; with minus one and one it is low from the first step on. Later the two curves become one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same machines with the two codings of the labels: test error over the steps.", "name": "fig-kernel-coding"}, "image": {"alt": "Two panels. With targets zero and one the test error begins at one half and falls for tens of steps; with minus one and one it begins lower. Later the two curves become one."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
+steps_axis(places, 1)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     for coding, style, label in (("zero-one", figures.TEST, "0, 1"), ("plus-minus", figures.SECOND, "−1, 1")):
         figures.curve(axes, runs[f"{kernel}, {coding}"].wide("test_error").loc[1:], style, label)
-    axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title(), xscale="log", xlim=(1, 1e9))
-    axes.set_xticks([1, 1e3, 1e6, 1e9], ["1", "10³", "10⁶", "10⁹"])
-    axes.minorticks_off()
+    axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title())
     figures.label_ends(axes)
-places[-1].set_xlabel("steps")
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -251,26 +255,26 @@ show.markdown(f"*Laplacian, −1 and 1: {runs['laplacian, plus-minus'].provenanc
 show.markdown(f"*Gaussian, −1 and 1: {runs['gaussian, plus-minus'].provenance_line()}.*")
 
 # %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
-for coding, words in (("zero-one", "targets 0 and 1"), ("plus-minus", "targets −1 and 1")):
-    falls = {}
-    for kernel in ("laplacian", "gaussian"):
+for kernel in ("laplacian", "gaussian"):
+    for coding, words in (("zero-one", "targets 0 and 1"), ("plus-minus", "targets −1 and 1")):
         some = runs[f"{kernel}, {coding}"]
-        falls[f"fall, {kernel}"] = some.each(lambda run: run.at(1)["test_error"] - run.history["test_error"].min())
-    ledger.check(
-        f"kernel-u-falls-{coding}",
-        says=f"The U begins with a fall ({words}).",
-        source="§ 6, Fig. 9",
-        criterion="from the first step to the least test error by at least .1, both kernels",
-        figure="fig-kernel-coding",
-        measured=falls,
-        passes={name: [value >= 0.1 for value in values] for name, values in falls.items()},
-    )
+        after_one = some.each(lambda run: run.at(1)["test_error"])
+        least = some.each(lambda run: run.history["test_error"].min())
+        ledger.check(
+            f"{kernel}-u-falls-{coding}",
+            says=f"The U begins with a fall ({kernel} kernel, {words}).",
+            source="§ 6, Fig. 9",
+            criterion="from the first step to the least test error by at least .1",
+            figure="fig-kernel-coding",
+            measured={"after one step": after_one, "least": least},
+            passes=[first - low >= 0.1 for first, low in zip(after_one, least, strict=True)],
+        )
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
 # - Size of the training set, kernel widths, coding, step and stopping time are not given. Ours stand above; the rise of the U
-#   is there for both codings, its fall for one.
+#   is there for both codings.
 # - The loss is the squared one, the natural one for kernel machines; the paper does not name its loss here.
 #
 # ## Try it yourself

@@ -18,7 +18,7 @@
 # The theory is about very wide networks. Appendix C.3 of the paper trains fully connected networks with 32 to 2,048
 # neurons a layer on sevens and nines and finds clean-priority learning "consistent with all widths" (Figure 12). This
 # chapter repeats the sweep over several seeds, and asks what does change with the width. In short: the paper is right;
-# the width changes how fast the labels are fitted, hardly how the early stage goes.
+# the early stage goes much the same from narrow to wide.
 
 # %% tags=["hide-input"]
 # Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
@@ -61,7 +61,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib import dynamics, presets
+from lib import dynamics, presets, readings
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -91,7 +91,7 @@ show.markdown(
 # %% [markdown]
 # ## The early stage at every width (Figure 12)
 
-# %% mystnb={"figure": {"caption": "Figure 12 of the paper: error on the clean and the noisy subset and on the test set, for networks of different width. Dashed: mean early stop of that width. Bands from least to most of the seeds.", "name": "fig-width-dynamics"}, "image": {"alt": "One panel a width. In each the noisy subset's error climbs to about nine tenths before the early stop and then falls, the clean subset's falls early, and the test error makes a U. Wider networks fit the noisy subset in fewer epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 12 of the paper: error on the clean and the noisy subset and on the test set, for networks of different width. Dashed: mean early stop of that width. Bands from least to most of the seeds.", "name": "fig-width-dynamics"}, "image": {"alt": "One panel a width. In each the noisy subset's error climbs to about nine tenths before the early stop and then falls, the clean subset's falls early, and the test error makes a U."}} tags=["hide-input"]
 drawn = widths if len(widths) <= 4 else [widths[i] for i in (0, 2, 4, len(widths) - 1)]
 fig, places = figures.panels(len(drawn), height=2.0)
 for axes, width in zip(places, drawn, strict=True):
@@ -110,7 +110,7 @@ for width in drawn:
 # %% nbval={"tol": [0.1, 0.1]} tags=["hide-input"]
 def by_width(measure) -> dict[str, np.ndarray]:
     """An array over seeds for each width."""
-    return {f"{width}": np.asarray(measure(runs[str(width)]), dtype=float) for width in widths}
+    return readings.each_condition(runs, widths, measure)
 
 
 peaks = by_width(lambda some: some.each(dynamics.noisy_peak))
@@ -164,10 +164,9 @@ ledger.check(
 # %% [markdown]
 # ## What changes with the width
 #
-# The paper draws no trend. Six numbers of each run, over the width: a trend would be one that the spread over seeds does
-# not hide.
+# The paper draws no trend. Here are six numbers of each run, over the width.
 
-# %% mystnb={"figure": {"caption": "What the width changes. From above: peak of the noisy subset's error up to the early stop; test error at the early stop and in the last epoch; ratio of clean to noisy gradient length at the early stop; early stopping epoch, and first epoch with at most 1 % training error (none where a seed never gets there). Means over seeds, bands from least to most.", "name": "fig-width-summary"}, "image": {"alt": "Four panels over the width on a logarithmic axis. Noisy peak, test errors and ratio are nearly flat; the epoch of full fit falls with the width."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What the width changes. From above: peak of the noisy subset's error up to the early stop; test error at the early stop and in the last epoch; ratio of clean to noisy gradient length at the early stop; early stopping epoch, and first epoch with at most 1 % training error (left out where a seed never gets there). Means over seeds, bands from least to most.", "name": "fig-width-summary"}, "image": {"alt": "Four panels over the width on a logarithmic axis. Noisy peak, test errors and ratio change little with the width."}} tags=["hide-input"]
 import pandas as pd
 
 
@@ -192,7 +191,7 @@ figures.curve(test, table(last), figures.TRAIN, "last epoch")
 figures.curve(ratio, table(ratios), figures.TEST, "ratio")
 figures.level(ratio, 1, "balance", x=0.5)
 figures.curve(epochs, table(stops), figures.TEST, "early stop")
-figures.curve(epochs, table(fits), figures.TRAIN, "full fit")
+figures.curve(epochs, table(fits).dropna(), figures.TRAIN, "full fit")
 peak.set(ylabel="noisy error", ylim=(0, 1.03))
 test.set(ylabel="test error", ylim=(0, None))
 ratio.set(ylabel="clean / noisy", ylim=(0, None))
@@ -206,32 +205,37 @@ show.figure(fig)
 
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
-def slope(values: dict[str, np.ndarray]) -> np.ndarray:
-    """Change per doubling of the width, seed by seed: least squares over the widths."""
+def change(values: dict[str, np.ndarray]) -> np.ndarray:
+    """From the narrowest to the widest, seed by seed, along the line of least squares over log width."""
     doublings = np.log2(widths)
-    return np.array([np.polyfit(doublings, column, 1)[0] for column in np.array(list(values.values())).T])
+    slopes = [np.polyfit(doublings, column, 1)[0] for column in np.array(list(values.values())).T]
+    return np.array(slopes) * (doublings[-1] - doublings[0])
 
 
-trends = {"noisy peak": slope(peaks), "test error at the early stop": slope(best), "ratio": slope(ratios)}
+trends = {"noisy peak": change(peaks), "test error at the early stop": change(best), "ratio": change(ratios)}
 ledger.check(
     "width-no-trend",
     says="Clean-priority learning is consistent with all widths: its marks do not depend on the width.",
     source="Appendix C.3",
-    criterion="change per doubling of the width at most .02 (errors) or .05 (ratio at the early stop)",
+    criterion="fitted change from the narrowest to the widest at most .05 (errors) or .2 (ratio at the early stop)",
     figure="fig-width-summary",
-    measured={f"{name}, per doubling": values for name, values in trends.items()},
-    passes={name: abs(values) <= (0.05 if name == "ratio" else 0.02) for name, values in trends.items()},
+    measured={f"change, {name}": values for name, values in trends.items()},
+    passes={name: abs(values) <= (0.2 if name == "ratio" else 0.05) for name, values in trends.items()},
 )
-start_ratio = by_width(lambda some: some.wide("ratio").iloc[0])
+start_ratio = {
+    f"{width}, class {c}": values
+    for c in (0, 1)
+    for width, values in by_width(lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]).items()
+}
 nominal = (1 - noise_rate) / noise_rate
 ledger.check(
     "width-ratio-at-start",
-    says="The ratio of the gradients starts at (1 − δ)/δ, at every width.",
+    says="The ratio of the gradients starts at (1 − δ)/δ in each class, at every width.",
     source="Eq. 8 at the widths of Appendix C.3",
-    criterion="geometric mean over the classes within 10 %",
+    criterion="within 15 % in each class",
     figure="fig-width-summary",
     measured={f"width {width}": values for width, values in start_ratio.items()},
-    passes={width: abs(values / nominal - 1) <= 0.1 for width, values in start_ratio.items()},
+    passes={width: abs(values / nominal - 1) <= 0.15 for width, values in start_ratio.items()},
 )
 
 # %% [markdown]
@@ -254,4 +258,4 @@ ledger.check(
 # ## What to take away
 #
 # - The early stage looks the same from narrow to wide: what the theory proves for infinite width does not need it.
-# - Width buys capacity, and capacity buys a faster fit of the wrong labels.
+# - Whether the width changes how soon the wrong labels are fitted, the lowest panel shows.

@@ -18,7 +18,7 @@
 # What becomes of a network that has learnt every wrong label? § 6 of the paper observes that its test error is bad but
 # not catastrophic, still better than a guess, and calls the over-fitting *tempered*; it also asks what follows the
 # ascent, since very large models can show a *second descent*. This chapter measures the final test error against the share of
-# wrong labels, and looks for the second descent over the widths. In short: tempered it is, with a final error close to
+# wrong labels, and looks for the second descent over the widths. In short: tempered it is, with a final error near
 # the noise rate itself.
 
 # %% tags=["hide-input"]
@@ -63,16 +63,16 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 import numpy as np
 import pandas as pd
 
-from lib import presets
-
-RATES = {"smoke": (0.1, 0.4), "cpu": (0.1, 0.2, 0.3, 0.4), "paper": (0.1, 0.2, 0.3, 0.4)}
+from lib import presets, readings
 
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile, by name; one for each seed."""
     count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
     few = chapters.default(seeds, 3)
-    groups = {f"δ {rate}": experiments.with_seeds(presets.binary(profile, rate), count) for rate in RATES[profile]}
+    groups = {
+        f"δ {rate}": experiments.with_seeds(presets.binary(profile, rate), count) for rate in presets.RATES[profile]
+    }
     for width in presets.WIDTHS[profile]:
         groups[f"width {width}"] = experiments.with_seeds(presets.wide(profile, width), few)
     return groups
@@ -82,7 +82,7 @@ chapters.check_parameters("09_tempered_overfitting", globals())
 profile = chapters.best_profile(profile, plan)
 runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
 ledger = claims.Ledger("09_tempered_overfitting", profile, live=any(run.live for some in runs.values() for run in some))
-rates = RATES[profile]
+rates = presets.RATES[profile]
 widths = presets.WIDTHS[profile]
 show.markdown(f"Profile `{profile}`.")
 for rate in rates:
@@ -130,14 +130,16 @@ ledger.check(
     measured={f"last epoch, δ {rate:g}": values for rate, values in final.items()},
     passes={f"{rate:g}": values <= 0.45 for rate, values in final.items()},
 )
+ways = {rate: (final[rate] - best[rate]) / (rate - best[rate]) for rate in rates}
 ledger.check(
     "tempered-towards-noise-rate",
     says="In the later stage the test performance worsens toward the noise level.",
     source="§ 4.2",
-    criterion="final test error within .1 of the noise rate, at every rate",
+    criterion="from the early stop to the end it goes at least half of the way to the noise rate, and at most a "
+    "quarter beyond, at every rate",
     figure="fig-tempered-final",
-    measured={f"final minus δ, δ {rate:g}": values - rate for rate, values in final.items()},
-    passes={f"{rate:g}": abs(values - rate) <= 0.1 for rate, values in final.items()},
+    measured={f"part of the way, δ {rate:g}": way for rate, way in ways.items()},
+    passes={f"{rate:g}": (way >= 0.5) & (way <= 1.25) for rate, way in ways.items()},
 )
 saved = {rate: final[rate] - best[rate] for rate in rates}
 ledger.check(
@@ -155,24 +157,19 @@ ledger.check(
 # ## A second descent?
 #
 # § 6 recalls that for some very large models the test error comes down again late in training, and says that its
-# analysis covers the first descent and the ascent only. We look for it: in each training, the running median of the test
-# error over nine epochs, from its highest point after the early stop to the end. A fall of a tenth of the noise rate or
-# more would be called a descent.
+# analysis covers the first descent and the ascent only. We look for it: in each training, the mean test error over a
+# tenth of the epochs, from where it is highest after the early stop to the end. A fall of a tenth of the noise rate or
+# more we call a descent. (The highest of many noisy means is too high by chance: small falls mean nothing.)
 
-# %% mystnb={"figure": {"caption": "Looking for a second descent. Top: test error over the epochs for the narrowest, a middle and the widest network (running median of nine epochs, mean over seeds, bands from least to most). Bottom: fall of that median from its highest point after the early stop to the end, over the width.", "name": "fig-tempered-second"}, "image": {"alt": "Above, three curves fall, rise and stay up, or come down slightly. Below, the fall from the highest point to the end over the width, each seed a mark, with a dotted line at a tenth of the noise rate."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Looking for a second descent. Top: test error over the epochs for the narrowest, a middle and the widest network (running median of nine epochs, mean over seeds, bands from least to most). Bottom: fall of the mean over a tenth of the epochs from where it is highest after the early stop to the end, over the width.", "name": "fig-tempered-second"}, "image": {"alt": "Above, three curves fall, rise and stay up, or come down slightly. Below, the fall from the highest point to the end over the width, each seed a mark, with a dotted line at a tenth of the noise rate."}} tags=["hide-input"]
 noise_rate = runs[f"width {widths[0]}"][0].experiment.noise.noise_rate
 
 
-def smoothed(run: records.Run) -> pd.Series:
-    """Running median of nine epochs of the test error, from the early stop on."""
-    whole = run.history.set_index("epoch")["test_error"].rolling(9, center=True, min_periods=1).median()
-    return whole.loc[run.early_stop :]
-
-
 def descent(run: records.Run) -> float:
-    """How far the smoothed test error falls from its highest point after the early stop to the end."""
-    late = smoothed(run)
-    return float(late.max() - late.iloc[-1])
+    """Fall of the test error, in means over a tenth of the epochs, from the highest after the early stop to the end."""
+    late = run.history.set_index("epoch")["test_error"].loc[run.early_stop :]
+    means = late.rolling(max(1, len(run.history) // 10)).mean().dropna()
+    return float(means.max() - means.iloc[-1])
 
 
 falls = {width: np.array(runs[f"width {width}"].each(descent)) for width in widths}
@@ -180,8 +177,7 @@ long = {rate: np.array(runs[f"δ {rate}"].each(descent)) for rate in rates}
 fig, (course, amount) = figures.panels(2, height=2.7, common=False)
 chosen = (widths[0], widths[len(widths) // 2], widths[-1])
 for width, style in zip(chosen, (figures.FIRST, figures.SECOND, figures.TEST), strict=True):
-    table = runs[f"width {width}"].wide("test_error").rolling(9, center=True, min_periods=1).median()
-    figures.curve(course, table, style, f"m = {width}")
+    figures.curve(course, readings.smooth(runs[f"width {width}"].wide("test_error")), style, f"m = {width}")
 course.set(ylabel="test error", ylim=(0, None))
 figures.epoch_axis([course], last=int(runs[f"width {widths[0]}"][0].history["epoch"].max()))
 figures.label_ends(course)
@@ -199,20 +195,20 @@ show.markdown(f"*Widest: {runs[f'width {widths[-1]}'].provenance_line()} (the ot
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
 ledger.check(
     "second-descent",
-    says="A very large model's test error may descend a second time later in training.",
-    source="§ 6 (of Nakkiran et al.)",
-    criterion="the smoothed test error ends at least a tenth of the noise rate below its later maximum, by width",
+    says="There is a second descent of the test error in these trainings (which § 6 expects of very large models only).",
+    source="ours, for § 6",
+    criterion="the mean over a tenth of the epochs ends a tenth of the noise rate or more below its later maximum",
     figure="fig-tempered-second",
     measured={f"fall, width {width}": values for width, values in falls.items()},
     passes={f"{width}": values >= noise_rate / 10 for width, values in falls.items()},
 )
-ends = {width: runs[f"width {width}"].wide("test_error").rolling(9).median().iloc[-1].to_numpy() for width in widths}
+ends = {width: readings.smooth(runs[f"width {width}"].wide("test_error")).iloc[-1].to_numpy() for width in widths}
 doublings = np.log2(widths)
 slope = np.array([np.polyfit(doublings, column, 1)[0] for column in np.array(list(ends.values())).T])
 ledger.check(
     "wider-ends-better",
     says="Larger models end at a lower test error (what a second descent over model size would look like).",
-    source="§ 6 (of Nakkiran et al.)",
+    source="ours, for § 6",
     criterion="final smoothed test error falls by at least .005 per doubling of the width",
     figure="fig-tempered-second",
     measured={f"end, width {width}": values for width, values in ends.items()} | {"per doubling": slope},
@@ -241,13 +237,13 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# About $\delta$, where classes hardly overlap: the nearest neighbour has a wrong label with probability $\delta$. That is
-# where the network's final error lies. Answering by the majority of many neighbours would be far better: that is what
+# About $\delta$, where classes hardly overlap: the nearest neighbour has a wrong label with probability $\delta$. The
+# network's final error lies near that, somewhat below it. Answering by the majority of many neighbours would be far better: that is what
 # the early-stopped network resembles.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Fitting wrong labels costs about as much test error as there are wrong labels: no more, no less.
+# - A network that has fitted its wrong labels errs about as often as they did, and not more.
 # - The early stop is worth most of it.

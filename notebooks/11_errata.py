@@ -65,18 +65,19 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # | Eq. 30 | the printed factor belongs to $\nabla L(D)$, not to $\nabla L(\hat D)$ | both measured | below |
 # | A.4 | $L(D_{clean}) = L(\hat D)$ holds in expectation before training only | measured | below |
 # | Remark 4.3 | a batch's direction: not at the paper's batch size | measured | {doc}`04_sample_gradients` |
-# | A.4, A.5, Eq. 32 against Eq. 2 | sums there, means here | sums for subset gradients, means for plotted losses | |
+# | Eqs. 11, 30, 32 against Eqs. 2 and 3 | losses are sums there, means here | sums for subset gradients, means for plotted losses | |
+# | A.5 | the Hessian of a convex loss is called positive definite: semi-definite is what follows | | |
 # | Assumption 4.1 | one $\alpha_t$ for both classes | each class, their geometric mean, and the sums | {doc}`02_binary_dynamics` |
 # | § 2 | $D^{(c)}$: "samples from the $c$-th class": by which label? | by the true one; else Eq. 8 makes no sense | |
 # | § 3.1 | $\theta_d \in [0, 2\pi)$ for an angle between vectors | $[0, \pi]$ | {doc}`03_model_derivative` |
-# | § 3.1, text on Fig. 2 | the same or similar relation in depth: order yes, size no | counted | {doc}`03_model_derivative` |
+# | § 3.1, text on Fig. 2 | the same or similar relation in depth: in size no, in order to within a degree | counted | {doc}`03_model_derivative` |
 # | below Eq. 7 | $v$ and $A$ are named "first and second layer": swapped | | |
 # | Eq. 24 | $h_1$ for $h_2$ in the middle | | |
 # | Eq. 29 | Chebyshev's inequality needs $\epsilon^2$ | below | |
 # | A.5 | $w_{t+1} = w_t - \eta L$: the gradient sign is missing, four times | | |
 # | § 5, Figs. 7, 13 | norm of the multi-class residual not given | two norms | {doc}`10_deviations` |
 # | Fig. 8 | "monotonically": not quite, in any of our networks | counted | {doc}`05_many_classes` |
-# | C.1 | "other" clearly separated from the class: from its clean samples only | AUC | {doc}`05_many_classes` |
+# | C.1 | "other" clearly separated from the class: from its clean samples, hardly from its noisy ones | AUC | {doc}`05_many_classes` |
 # | all figures | learning rate, momentum, seeds, stopping rule not given | ours, varied | {doc}`10_deviations` |
 #
 # ## Equations 10 and 30 and the identity of A.4, measured
@@ -117,9 +118,11 @@ def identities(model, task, labels) -> dict[str, float]:
     }
 
 
-def history(seed: int, train_config: TrainConfig) -> pd.DataFrame:
+THEORY = ModelConfig((256, 256), init="ntk", antisymmetric=True)  # f(w_0) = 1/2
+
+
+def history(seed: int, model: ModelConfig, train_config: TrainConfig) -> pd.DataFrame:
     """Train on the digits and measure the identities after every epoch."""
-    model = ModelConfig((256, 256), init="ntk", antisymmetric=True)
     experiment = Experiment(
         DataConfig("digits", classes=(7, 9)), NoiseConfig(noise_rate), model, train_config, seed=seed
     )
@@ -157,8 +160,11 @@ runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke"
 ledger = claims.Ledger("11_errata", profile, live=any(run.live for some in runs.values() for run in some))
 live = claims.Ledger("11_errata", "smoke", live=True)
 count = chapters.default(seeds, 3)
-steps = [history(seed, TrainConfig(lr=0.1, epochs=40, batch_size=None)) for seed in range(count)]
-long = [history(seed, TrainConfig(lr=0.1, epochs=60, batch_size=32, momentum=0.9)) for seed in range(count)]
+steps = [history(seed, THEORY, TrainConfig(lr=0.1, epochs=40, batch_size=None)) for seed in range(count)]
+long = [
+    history(seed, ModelConfig((128, 128)), TrainConfig(lr=0.1, epochs=60, batch_size=32, momentum=0.9))
+    for seed in range(count)
+]
 
 
 # %% mystnb={"figure": {"caption": "Equation 30, measured: the true-label gradient in multiples of minus the noisy subset's (along its own direction), and the factors that the equation prints, that Eq. 10 would give, and that counting samples gives. Full-batch descent in the theory's setting; bands over seeds.", "name": "fig-errata-eq30"}, "image": {"alt": "Four curves over gradient steps. The measured factor lies on that of counted samples; the factor of Equation 10 starts with them and departs; the printed one lies far below."}} tags=["hide-input"]
@@ -194,37 +200,37 @@ live.check(
     "eq-30-as-printed",
     says="∇L(D̂) = −(1 − α)/α · Σ g_noise.",
     source="Eq. 30",
-    criterion="within 10 % at every step",
+    criterion="within 5 % at every step",
     figure="fig-errata-eq30",
     measured={"largest relative error": worst("printed")},
-    passes=worst("printed") <= 0.1,
+    passes=worst("printed") <= 0.05,
 )
 live.check(
     "eq-30-by-eq-10",
     says="∇L(D̂) = −(1 + α)/α · Σ g_noise (what Eq. 10 would give).",
     source="Eqs. 10 and 11",
-    criterion="within 10 % at every step",
+    criterion="within 5 % at every step",
     figure="fig-errata-eq30",
     measured={
         "largest relative error": worst("Eq. 10"),
         "at the start": (factors["Eq. 10"] / factors["measured"] - 1).iloc[0],
     },
-    passes=worst("Eq. 10") <= 0.1,
+    passes=worst("Eq. 10") <= 0.05,
 )
 live.check(
     "eq-30-by-counting",
     says="∇L(D̂) = −1/(α(1 − δ)) · Σ g_noise (counting samples).",
     source="ours",
-    criterion="within 10 % at every step",
+    criterion="within 5 % at every step",
     figure="fig-errata-eq30",
     measured={"largest relative error": worst("counted")},
-    passes=worst("counted") <= 0.1,
+    passes=worst("counted") <= 0.05,
 )
 
 # %% [markdown]
 # Appendix A.4 begins with $L(w; D_{clean}) = L(w;\hat D)$, since both have the same distribution. That is so for weights
 # that know nothing of the sample, at the start. Once the network has fitted wrong labels, it is wrong on exactly those
-# samples that $\hat D$ has and $D_{clean}$ has not.
+# samples that $\hat D$ has and $D_{clean}$ has not. (Here the network of the chapter on binary dynamics at `smoke`.)
 
 # %% mystnb={"figure": {"caption": "Appendix A.4, measured: mean loss with true labels on the clean subset and on the whole training set, over a training that fits the noise; bands over seeds.", "name": "fig-errata-a4"}, "image": {"alt": "Two curves over epochs start together and part: the clean subset's loss goes down while that of the whole set with its true labels climbs to several times its start."}} tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.7)
@@ -260,7 +266,7 @@ live.check(
 # | --- | --- |
 # | the binary experiment crashes in the evaluation after its first epoch (a list added to a number), so that it has no result at all | everything after it never ran |
 # | sums of losses stand in for the lengths of the gradients | below: wrong by an order of magnitude with ten classes |
-# | the first row is measured after the first epoch | below: the head start is largely gone by then |
+# | the first row is measured after the first epoch | below: about half of the head start is gone by then |
 # | the early stop is the epoch of least test *loss* | below: later, and a worse test error |
 # | labels are flipped over the whole set, not class by class, and the count is cut off, not rounded | classes get different rates, by half a percent or so where a class has six thousand images |
 # | the residual is $1-f_y$ without saying so | half the sum norm: same shape |
