@@ -57,6 +57,16 @@ def test_train_size_draws_a_part_and_names_what_there_is():
         load(DataConfig("digits", classes=(7, 9), train_size=1000))
 
 
+def test_test_size_draws_a_part_of_the_test_images_and_leaves_the_training_images():
+    whole, part = load(DataConfig("digits")), load(DataConfig("digits", test_size=50))
+    assert len(part.test_labels) == 50
+    assert torch.equal(part.train_images, whole.train_images)
+    positions = [(whole.test_images == image).flatten(1).all(1).nonzero()[0, 0] for image in part.test_images]
+    assert torch.equal(whole.test_labels[torch.stack(positions)], part.test_labels)
+    with pytest.raises(ValueError, match="10000 test images asked for, but there are"):
+        load(DataConfig("digits", test_size=10_000))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
