@@ -1,7 +1,7 @@
 """How firmly claims hold at smoke: ``python -m tests.margins [CHAPTER ...]`` runs 10 seeds and writes margins.json.
 
-Only claims whose every check came out true for all of them may be relied on by a
-test that trains live; the others may be true or false by chance there.
+Only claims whose every check came out the same way for all of them may be relied
+on by a test that trains live; the others may be true or false by chance there.
 """
 
 import json
