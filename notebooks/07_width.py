@@ -92,7 +92,7 @@ show.markdown(
 # ## The early stage at every width (Figure 12)
 
 # %% mystnb={"figure": {"caption": "Figure 12 of the paper: error on the clean and the noisy subset and on the test set, for networks of different width. Dashed: mean early stop of that width. Bands from least to most of the seeds.", "name": "fig-width-dynamics"}, "image": {"alt": "One panel a width. In each the noisy subset's error climbs to about nine tenths before the early stop and then falls, the clean subset's falls early, and the test error makes a U."}} tags=["hide-input"]
-drawn = widths if len(widths) <= 4 else [widths[i] for i in (0, 2, 4, len(widths) - 1)]
+drawn = widths if len(widths) <= 4 else [widths[round(i * (len(widths) - 1) / 3)] for i in range(4)]
 fig, places = figures.panels(len(drawn), height=2.0)
 for axes, width in zip(places, drawn, strict=True):
     dynamics.condition(axes, runs[str(width)], noise_rate, f"{width} neurons")
