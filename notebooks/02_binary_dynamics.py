@@ -76,6 +76,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lib import readings
 from lib.experiments import DataConfig, Experiment, ModelConfig, NoiseConfig, ObserveConfig, TrainConfig
 
 
@@ -238,7 +239,7 @@ ledger.check(
 
 def typical_most(run: records.Run, column: str) -> float:
     """The most that a column reaches after the early stop, as running median of 9 epochs: single spikes do not count."""
-    values = run.history.set_index("epoch")[column].rolling(9, center=True, min_periods=1).median()
+    values = readings.smooth(run.history.set_index("epoch")[column])
     return float(values.loc[run.early_stop :].max())
 
 

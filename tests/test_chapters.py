@@ -47,6 +47,7 @@ def test_chapters_run_live_at_smoke_and_their_verdicts_are_firm(smoke, name):
         if passed in (0, checked)
     }
     assert firm
+    assert firm
     assert {id: verdicts[id] for id in firm} == firm
     assert all(claim.live and claim.profile == "smoke" for claim in claims)
 
