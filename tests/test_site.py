@@ -42,7 +42,8 @@ def test_what_this_build_ran_comes_before_what_was_kept(tmp_path, monkeypatch):
     text = json.dumps(kept).replace('"live": true', '"live": true, "seeds": 3').replace('"seeds": 3', '"seeds": 77')
     (tmp_path / "smoke" / "01_phenomenon_in_a_minute.ipynb").write_text(text)
     monkeypatch.setattr(site, "RUNS", tmp_path)
-    assert {claim.seeds for claim in site.all_claims() if claim.profile == "smoke"} == {77}
+    first = [claim for claim in site.all_claims() if claim.chapter.startswith("01")]
+    assert {claim.seeds for claim in first if claim.profile == "smoke"} == {77}
 
 
 def test_the_summary_names_what_does_not_hold():
