@@ -44,8 +44,7 @@ def condition(axes: Axes, runs: Runs, noise_rate: float, title: str) -> None:
     ):
         figures.curve(axes, runs.wide(column), style, name)
     figures.level(axes, noise_rate, "δ", x=0.97)
-    axes.set(ylabel="error", ylim=(0, 1.03))
-    axes.set_title(title, loc="right")  # the early stop's name may stand on the left
+    axes.set(ylabel=f"{title}\nerror", ylim=(0, 1.03))  # above the panel stands the early stop, anywhere
 
 
 def finish(axes: Sequence[Axes], runs: Runs) -> None:
