@@ -161,7 +161,8 @@ def angle_histogram(axes: Axes, counts: dict[str, pd.DataFrame], marks: dict[str
     axes.set_xticks(range(0, 181, 30))
     for name, (degree, top) in tops.items():
         # the noise and the other subset can peak close together: one name to the right, one to the left
-        align = "right" if name == "other" and abs(degree - tops["noise"][0]) < 30 else "center"
+        close = "other" in tops and "noise" in tops and abs(tops["other"][0] - tops["noise"][0]) < 30
+        align = {"other": "right", "noise": "left"}.get(name, "center") if close else "center"
         axes.annotate(
             name, (degree, top), xytext=(0, 3), textcoords="offset points", color=SUBSETS[name].color,
             ha=align, fontsize=10,

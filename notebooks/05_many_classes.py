@@ -466,5 +466,5 @@ ledger.check(
 # ## What to take away
 #
 # - Ten classes are ten binary problems, with a head start nine times as large for the clean samples.
-# - Most of the head start is gone within a few epochs; the bottom of the U comes shortly before balance.
+# - For the CNN, most of the head start is gone within a few epochs, and the bottom of the U comes shortly before balance.
 # - The untrained network separates right from wrong within a class, but hardly one class's wrong labels from the others.
