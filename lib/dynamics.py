@@ -3,7 +3,7 @@
 Used where the same is asked of several networks, widths and noise rates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,6 +45,18 @@ def condition(axes: Axes, runs: Runs, noise_rate: float, title: str) -> None:
         figures.curve(axes, runs.wide(column), style, name)
     figures.level(axes, noise_rate, "δ", x=0.97)
     axes.set(ylabel=f"{title}\nerror", ylim=(0, 1.03))  # above the panel stands the early stop, anywhere
+
+
+def conditions(sweep: Mapping[str, Runs], rates: Sequence[float]) -> Figure:
+    """A panel for each condition of a sweep, under its name; ``rates`` are their noise rates."""
+    fig, places = figures.panels(len(sweep), height=2.0)
+    for axes, (name, runs), rate in zip(places, sweep.items(), rates, strict=True):
+        condition(axes, runs, rate, name)
+    figures.epoch_axis(places, last=max(int(runs[0].history["epoch"].max()) for runs in sweep.values()))
+    for axes, runs in zip(places, sweep.values(), strict=True):
+        figures.early_stop([axes], runs.early_stops)
+        figures.label_ends(axes, gap=0.15)
+    return fig
 
 
 def finish(axes: Sequence[Axes], runs: Runs) -> None:
@@ -106,4 +118,45 @@ def check(ledger: Ledger, runs: Runs, noise_rate: float, *, id: str, of: str, so
         figure=figure,
         measured={"early stop": best, "last epoch": end},
         passes={"below": best <= noise_rate / 2, "worse later": end >= best + noise_rate / 4},
+    )
+
+
+def check_sweep(ledger: Ledger, sweep: Mapping[str, Runs], *, id: str, every: str, source: str, figure: str) -> None:
+    """The claims on the early stage for all conditions of a sweep at once; ``every`` says "at every ..." in words."""
+    start = {name: runs.wide("noisy_error").iloc[0].to_numpy() for name, runs in sweep.items()}
+    peak = {name: np.array(runs.each(noisy_peak)) for name, runs in sweep.items()}
+    ledger.check(
+        f"{id}-noisy-error-rises",
+        says=f"In the early stage the noisy subset's error rises towards 1, {every}.",
+        source=f"{source} left",
+        criterion="its peak up to the early stop closes at least half of the gap between its start and 1",
+        figure=figure,
+        measured={f"start, {name}": values for name, values in start.items()}
+        | {f"peak, {name}": values for name, values in peak.items()},
+        passes={name: peak[name] - start[name] >= 0.5 * (1 - start[name]) for name in sweep},
+    )
+    stop = {name: runs.at_early_stop("clean_error") for name, runs in sweep.items()}
+    ledger.check(
+        f"{id}-clean-error-falls",
+        says=f"… and the clean subset's error falls, {every}.",
+        source=f"{source} left",
+        criterion="at the early stop at most half of its start",
+        figure=figure,
+        measured={f"at the early stop, {name}": values for name, values in stop.items()},
+        passes={name: stop[name] <= runs.wide("clean_error").iloc[0].to_numpy() / 2 for name, runs in sweep.items()},
+    )
+    moved = {
+        f"{subset}, {name}": runs.at_early_stop(f"{subset}_residual")
+        - runs.wide(f"{subset}_residual").iloc[0].to_numpy()
+        for subset in ("clean", "noisy")
+        for name, runs in sweep.items()
+    }
+    ledger.check(
+        f"{id}-residuals-part",
+        says=f"The mean residual falls on the clean subset and rises on the noisy one, {every}.",
+        source=f"{source} middle",
+        criterion="between the start and the early stop",
+        figure=figure,
+        measured=moved,
+        passes={name: values < 0 if name.startswith("clean") else values > 0 for name, values in moved.items()},
     )

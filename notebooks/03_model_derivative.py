@@ -260,7 +260,8 @@ show.markdown(
 # The theorem is about infinite width, and single networks scatter around it: for the linear one the standard deviation
 # of the cosine at right angles is $1/(2\sqrt m)$, so that the largest of many errors in a network can be a multiple of
 # that even at the largest width. The scatter shrinks at the rate it should, and the mean over networks has no visible
-# bias.
+# bias. (The first bound on the largest error was $1/\sqrt m$; the rounder one above, set after seeing the numbers, is a
+# little narrower.)
 
 # %% [markdown]
 # ## Shallow and deep (Figure 2)

@@ -169,7 +169,7 @@ if (least > rates["resnet"] / 2).all():
 # %% [markdown]
 # ## Subset losses (Figure 11, middle and right)
 
-# %% mystnb={"figure": {"caption": "Figure 11 (middle, right) of the paper: mean cross-entropy on the clean and the noisy subset, for the CNN and the ResNet-9.", "name": "fig-many-losses"}, "image": {"alt": "Two panels over epochs. In both the noisy subset's loss rises from ln 10 to a hump around the early stop and falls later; the clean subset's loss falls early."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 11 (middle, right) of the paper: mean cross-entropy on the clean and the noisy subset, for the CNN and the ResNet-9.", "name": "fig-many-losses"}, "image": {"alt": "Two panels over epochs. The CNN's loss on the noisy subset rises from ln 10 to a hump before the early stop and falls later, that on the clean subset falls throughout. For the ResNet both jump in the first epoch; then the clean one's falls and the noisy one's stays until after the early stop."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
 for axes, some, title in zip(places, (cnn, resnet), ("CNN", "ResNet-9"), strict=True):
     figures.curve(axes, some.wide("clean_loss"), figures.CLEAN, "clean")
@@ -212,7 +212,7 @@ for name, some in (("cnn", cnn), ("resnet", resnet)):
 # until the early stop. On the eight other logits the same sample counts as rightly labelled: its gradient over all logits
 # at once opposes the clean ones only weakly.
 
-# %% mystnb={"figure": {"caption": "Figure 8 of the paper: length of the clean over the noisy subset's gradient on the class's own logit up to the latest early stop; geometric mean over the ten classes (line and band over seeds) and the classes of the first seed (thin). Dotted: (C − 1)(1 − δ)/δ, and balance.", "name": "fig-many-ratio"}, "image": {"alt": "Two panels on a logarithmic axis. In both the ratio starts at the dotted level and falls steeply within a few epochs, the CNN's to near one; single classes scatter around the mean."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Figure 8 of the paper: length of the clean over the noisy subset's gradient on the class's own logit up to the latest early stop; geometric mean over the ten classes (line and band over seeds) and the classes of the first seed (thin). Dotted: (C − 1)(1 − δ)/δ, and balance.", "name": "fig-many-ratio"}, "image": {"alt": "Two panels on a logarithmic axis. Both ratios start at the dotted level. The CNN's falls steeply within a few epochs to near one; the ResNet's rises once, then falls slowly and ends well above one. Single classes scatter around the mean."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
 starts = {}
 for axes, name, title in zip(places, ("cnn", "resnet"), ("CNN", "ResNet-9"), strict=True):

@@ -93,13 +93,7 @@ show.markdown(
 
 # %% mystnb={"figure": {"caption": "Figure 12 of the paper: error on the clean and the noisy subset and on the test set, for networks of different width. Dashed: mean early stop of that width. Bands from least to most of the seeds.", "name": "fig-width-dynamics"}, "image": {"alt": "One panel a width. In each the noisy subset's error climbs to about nine tenths before the early stop and then falls, the clean subset's falls early, and the test error makes a U."}} tags=["hide-input"]
 drawn = widths if len(widths) <= 4 else [widths[round(i * (len(widths) - 1) / 3)] for i in range(4)]
-fig, places = figures.panels(len(drawn), height=2.0)
-for axes, width in zip(places, drawn, strict=True):
-    dynamics.condition(axes, runs[str(width)], noise_rate, f"{width} neurons")
-figures.epoch_axis(places, last=some[0].experiment.train.epochs)
-for axes, width in zip(places, drawn, strict=True):
-    figures.early_stop([axes], runs[str(width)].early_stops)
-    figures.label_ends(axes, gap=0.15)
+fig = dynamics.conditions({f"{width} neurons": runs[str(width)] for width in drawn}, [noise_rate] * len(drawn))
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -113,39 +107,13 @@ def by_width(measure) -> dict[str, np.ndarray]:
     return readings.each_condition(runs, widths, measure)
 
 
-peaks = by_width(lambda some: some.each(dynamics.noisy_peak))
-starts = by_width(lambda some: some.wide("noisy_error").iloc[0])
-ledger.check(
-    "width-noisy-error-rises",
-    says="In the early stage the noisy subset's error rises towards 1, at every width.",
-    source="Appendix C.3, Fig. 12 left",
-    criterion="its peak up to the early stop closes at least half of the gap between its start and 1",
+dynamics.check_sweep(
+    ledger,
+    {f"width {width}": runs[str(width)] for width in widths},
+    id="width",
+    every="at every width",
+    source="Appendix C.3, Fig. 12",
     figure="fig-width-dynamics",
-    measured={f"peak, width {width}": values for width, values in peaks.items()},
-    passes={width: peaks[width] - starts[width] >= 0.5 * (1 - starts[width]) for width in peaks},
-)
-clean = by_width(lambda some: some.at_early_stop("clean_error"))
-ledger.check(
-    "width-clean-error-falls",
-    says="… and the clean subset's error falls.",
-    source="Appendix C.3, Fig. 12 left",
-    criterion="at the early stop at most half of its start",
-    figure="fig-width-dynamics",
-    measured={f"at the early stop, width {width}": values for width, values in clean.items()},
-    passes={width: values <= runs[width].wide("clean_error").iloc[0].to_numpy() / 2 for width, values in clean.items()},
-)
-residual = by_width(lambda some: some.at_early_stop("noisy_residual") - some.wide("noisy_residual").iloc[0])
-clean_residual = by_width(lambda some: some.at_early_stop("clean_residual") - some.wide("clean_residual").iloc[0])
-ledger.check(
-    "width-residuals-part",
-    says="The mean residual falls on the clean subset and rises on the noisy one, at every width.",
-    source="Appendix C.3, Fig. 12 middle",
-    criterion="between the start and the early stop",
-    figure="fig-width-dynamics",
-    measured={f"noisy, width {width}": values for width, values in residual.items()}
-    | {f"clean, width {width}": values for width, values in clean_residual.items()},
-    passes={f"noisy {width}": values > 0 for width, values in residual.items()}
-    | {f"clean {width}": values < 0 for width, values in clean_residual.items()},
 )
 best = by_width(lambda some: some.at_early_stop("test_error"))
 last = by_width(lambda some: some.wide("test_error").iloc[-1])
@@ -181,6 +149,7 @@ def fit_epoch(run: records.Run) -> float:
     return float(fitted.iloc[0]) if len(fitted) else float("nan")
 
 
+peaks = by_width(lambda some: some.each(dynamics.noisy_peak))
 ratios = by_width(lambda some: some.at_early_stop("ratio"))
 fits = by_width(lambda some: some.each(fit_epoch))
 stops = by_width(lambda some: some.early_stops)
@@ -244,6 +213,8 @@ ledger.check(
 # - The paper draws one run a width and gives no learning rate; we keep one rate for all widths. At `cpu` the training set
 #   is a part of the images, so that full fit is reached in fewer epochs.
 # - The early stop is the epoch of least test error, width by width.
+# - The bounds on a trend, and the ratio judged class by class, were set after the smoke runs had been seen: both are
+#   stricter than our first ones.
 #
 # ## Try it yourself
 #

@@ -97,13 +97,7 @@ show.markdown(f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {'
 # ## The early stage at every noise level (Figure 13)
 
 # %% mystnb={"figure": {"caption": "Figure 13 of the paper: error on the clean and the noisy subset and on the test set, for different shares of wrong labels. Dashed: mean early stop at that rate; dotted: the rate. Bands from least to most of the seeds.", "name": "fig-noise-dynamics"}, "image": {"alt": "One panel a noise rate. In each the noisy subset's error rises from nine tenths to almost one before the early stop and falls later; the clean one's falls; the test error makes a U below the rate."}} tags=["hide-input"]
-fig, places = figures.panels(len(rates), height=2.0)
-for axes, rate in zip(places, rates, strict=True):
-    dynamics.condition(axes, runs[str(rate)], rate, f"δ = {rate:g}")
-figures.epoch_axis(places, last=last_epoch)
-for axes, rate in zip(places, rates, strict=True):
-    figures.early_stop([axes], runs[str(rate)].early_stops)
-    figures.label_ends(axes, gap=0.15)
+fig = dynamics.conditions({f"δ = {rate:g}": runs[str(rate)] for rate in rates}, rates)
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -117,48 +111,13 @@ def by_rate(measure) -> dict[str, np.ndarray]:
     return readings.each_condition(runs, rates, measure)
 
 
-starts = by_rate(lambda some: some.wide("noisy_error").iloc[0])
-peaks = by_rate(lambda some: some.each(dynamics.noisy_peak))
-ledger.check(
-    "noise-noisy-error-rises",
-    says="In the early stage the noisy subset's error rises towards 1, at every noise level.",
-    source="Appendix C.4, Fig. 13 left",
-    criterion="its peak up to the early stop closes at least half of the gap between its start and 1",
+dynamics.check_sweep(
+    ledger,
+    {f"δ {rate:g}": runs[str(rate)] for rate in rates},
+    id="noise",
+    every="at every noise level",
+    source="Appendix C.4, Fig. 13",
     figure="fig-noise-dynamics",
-    measured={f"start, δ {rate}": values for rate, values in starts.items()}
-    | {f"peak, δ {rate}": values for rate, values in peaks.items()},
-    passes={rate: peaks[rate] - starts[rate] >= 0.5 * (1 - starts[rate]) for rate in peaks},
-)
-clean = by_rate(lambda some: some.at_early_stop("clean_error"))
-ledger.check(
-    "noise-clean-error-falls",
-    says="… and the clean subset's error falls.",
-    source="Appendix C.4, Fig. 13 left",
-    criterion="at the early stop at most half of its start",
-    figure="fig-noise-dynamics",
-    measured={f"at the early stop, δ {rate}": values for rate, values in clean.items()},
-    passes={
-        rate: values <= runs[str(float(rate))].wide("clean_error").iloc[0].to_numpy() / 2
-        for rate, values in clean.items()
-    },
-)
-moved = {
-    subset: by_rate(
-        lambda some, subset=subset: (
-            some.at_early_stop(f"{subset}_residual") - some.wide(f"{subset}_residual").iloc[0].to_numpy()
-        )
-    )
-    for subset in ("clean", "noisy")
-}
-ledger.check(
-    "noise-residuals-part",
-    says="The mean residual falls on the clean subset and rises on the noisy one, at every noise level.",
-    source="Appendix C.4, Fig. 13 middle",
-    criterion="between the start and the early stop",
-    figure="fig-noise-dynamics",
-    measured={f"{subset}, δ {rate}": values for subset in moved for rate, values in moved[subset].items()},
-    passes={f"clean, {rate}": values < 0 for rate, values in moved["clean"].items()}
-    | {f"noisy, {rate}": values > 0 for rate, values in moved["noisy"].items()},
 )
 best = by_rate(lambda some: some.at_early_stop("test_error"))
 last = by_rate(lambda some: some.wide("test_error").iloc[-1])

@@ -107,12 +107,10 @@ def identities(model, task, labels) -> dict[str, float]:
     exact = subset_gradients(model, task.train_images, labels, own_class_subsets(labels), white=task.white, truth=True)
     clean, noise = (sum(exact.gradients[kind, c] for c in (0, 1)) for kind in ("clean", "noise"))
     truth = clean + sum(exact.truth.values())
-    along = lambda part: (part @ truth / (truth @ truth)).item()  # noqa: E731
     loss = sample_losses(exact.logits, labels.true)
     return {
         "alpha": (noise.norm() / clean.norm()).item(),
-        "noise_share": along(noise),
-        "full_share": along(clean + noise),
+        "noise_share": (noise @ truth / (truth @ truth)).item(),
         "clean_loss": loss[~labels.is_noisy].mean().item(),
         "truth_loss": loss.mean().item(),
     }
@@ -193,7 +191,7 @@ show.figure(fig)
 # %% nbval={"tol": [0.1, 0.05]} tags=["hide-input"]
 def worst(name: str) -> np.ndarray:
     """Largest relative error of a factor over the steps, seed by seed."""
-    return (factors[name].to_numpy() / factors["measured"].to_numpy() - 1).__abs__().max(0)
+    return np.abs(factors[name].to_numpy() / factors["measured"].to_numpy() - 1).max(0)
 
 
 live.check(
@@ -228,6 +226,9 @@ live.check(
 )
 
 # %% [markdown]
+# (All three are held to 5 %, as Equation 10 is in the chapter on binary dynamics; the first bound here, 10 %, was
+# replaced after the numbers had been seen, because the two chapters disagreed.)
+#
 # Appendix A.4 begins with $L(w; D_{clean}) = L(w;\hat D)$, since both have the same distribution. That is so for weights
 # that know nothing of the sample, at the start. Once the network has fitted wrong labels, it is wrong on exactly those
 # samples that $\hat D$ has and $D_{clean}$ has not. (Here the network of the chapter on binary dynamics at `smoke`.)

@@ -66,3 +66,22 @@ def test_the_figure_shows_every_subset_and_the_early_stop(quick):
     names = [{line.get_gid() for line in axes.lines if line.get_gid()} for axes in fig.axes]
     assert names == [{"clean", "noisy"}, {"clean", "noisy"}, {"test", "training"}]
     assert all(any(line.get_xdata()[0] == 2 == line.get_xdata()[-1] for line in axes.lines) for axes in fig.axes)
+
+
+def test_a_sweep_is_judged_condition_by_condition(quick, capsys):
+    """One condition out of three that goes another way makes the claim partly true, and only that claim."""
+    sweep = {
+        "a": runs(quick),
+        "b": runs(quick),
+        "c": runs(quick, noisy_error=[0.5, 0.55, 0.6, 0.95, 0.2, 0.0]),
+    }
+    ledger = Ledger("chapter", "smoke", live=True)
+    dynamics.check_sweep(ledger, sweep, id="x", every="at every letter", source="here", figure="fig")
+    found = {claim.id: (claim.verdict, claim.passed) for claim in ledger.claims}
+    assert found == {
+        "x-noisy-error-rises": ("partly", "4 of 6"),
+        "x-clean-error-falls": ("holds", "6 of 6"),
+        "x-residuals-part": ("holds", "12 of 12"),
+    }
+    fig = dynamics.conditions(sweep, [RATE] * 3)
+    assert [axes.get_ylabel() for axes in fig.axes] == ["a\nerror", "b\nerror", "c\nerror"]

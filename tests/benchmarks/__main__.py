@@ -158,13 +158,16 @@ def cnn_benchmark(folder: Path) -> None:
     )  # fmt: skip
 
 
-ANGLES_MEMORY = """
+PEAK = """
 import sys, torch
 from pathlib import Path
 from dataclasses import replace
-def peak():  # in GiB
+def peak():  # in GiB; getrusage would give the parent's peak where that was higher
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+"""
+
+ANGLES_MEMORY = f"""{PEAK}
 from lib import presets
 from lib.angles import StartAngles
 from lib.data import load
@@ -191,12 +194,7 @@ def angles_memory_benchmark(folder: Path, images: str) -> None:
     report(f"peak memory of ten logits' angles, {images} images", float(used.stdout), " GiB", "< 2", "beyond the data")
 
 
-MEMORY = """
-import torch
-from pathlib import Path
-def peak():  # in GiB; getrusage would give the parent's peak where that was higher
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+MEMORY = f"""{PEAK}
 before = peak()
 from tests.benchmarks.__main__ import PAPER
 from lib import experiments
