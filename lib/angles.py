@@ -294,7 +294,7 @@ class StartAngles(Measurement):
         """The table."""
         task, labels, model = _start(self, device, folder)
         exact = subset_gradients(
-            model, task.train_images, labels, own_class_subsets(labels), white=task.white, truth=True, chunk=4 * CHUNK
+            model, task.train_images, labels, own_class_subsets(labels), white=task.white, truth=True
         )
         classes = list(range(labels.classes))[: self.only]
         chosen = [0 if task.outputs == 1 else c for c in classes]

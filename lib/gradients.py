@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from lib.data import pixels
 from lib.noise import NoisyLabels
 
-CHUNK = 4096  # images in one backward pass: large enough for full speed, small enough for memory
+MOST = 4096  # images in one pass
+ACTIVATIONS = {"cpu": 2**26, "cuda": 2**32}  # bytes that their activations may take: on a CPU, what caches still help
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,24 @@ def eval_mode(model: nn.Module):
         model.train(was_training)
 
 
+def images_at_once(model: nn.Module, image: Tensor) -> int:
+    """How many images one pass over a data set takes, from 16 to `MOST`, for an ``image`` [1, ...] of the input.
+
+    As many as keep the activations within `ACTIVATIONS`: convolutions run
+    twice as fast on a hundred images as on thousands, small networks need thousands.
+    """
+    sizes: list[int] = []
+    leaves = [module for module in model.modules() if not any(module.children())]
+    hooks = [leaf.register_forward_hook(lambda *call: sizes.append(call[-1].nbytes)) for leaf in leaves]
+    try:
+        with torch.no_grad(), eval_mode(model):
+            model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(16, min(MOST, ACTIVATIONS[image.device.type] // max(1, sum(sizes))))
+
+
 @dataclass(frozen=True)
 class SubsetGradients:
     """What one pass over the training set gives.
@@ -94,16 +113,18 @@ def subset_gradients(
     *,
     white: float = 255.0,
     truth: bool = False,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> SubsetGradients:
     """Exact subset gradients (§ 3.2, § 5) in one pass over the subsets' images.
 
     ``images`` [n, ...] as stored (uint8); the model is used in eval mode and
     left untouched. ``truth`` adds one backward pass over the noise subsets.
+    ``chunk`` images make one pass, by default as many as `images_at_once` says.
     """
     weights = parameters(model)
     size = sum(p.numel() for p in weights)
     like = weights[0]
+    chunk = chunk or images_at_once(model, pixels(images[:1], white).to(like.dtype))
     gradients: dict[tuple[str, int], Tensor] = {}
     with_truth: dict[int, Tensor] = {}
     logits = None

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 from lib.data import Task, pixels
 from lib.gradients import (
-    CHUNK,
     SubsetGradients,
     cosine,
     eval_mode,
+    images_at_once,
     model_derivatives,
     own_class_subsets,
     probabilities,
@@ -137,7 +137,8 @@ class Observer:
 
 
 def _outputs(model: nn.Module, images: Tensor, white: float) -> Tensor:
-    return torch.cat([model(pixels(some, white)) for some in images.split(CHUNK)])
+    chunk = images_at_once(model, pixels(images[:1], white))
+    return torch.cat([model(pixels(some, white)) for some in images.split(chunk)])
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:

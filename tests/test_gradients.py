@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lib.data import pixels
-from lib.gradients import cosine, model_derivatives, own_class_subsets, subset_gradients
-from lib.models import fully_connected
+from lib.gradients import cosine, images_at_once, model_derivatives, own_class_subsets, subset_gradients
+from lib.models import ModelConfig, build, fully_connected
 from lib.noise import symmetric
 
 
@@ -125,3 +125,17 @@ def test_cosine_of_known_vectors():
     assert cosine(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])) == pytest.approx(0.5**0.5)
     assert cosine(torch.tensor([1.0, 0.0]), torch.tensor([-2.0, 0.0])) == -1
     assert cosine(torch.zeros(2), torch.ones(2)) != cosine(torch.zeros(2), torch.ones(2))  # NaN
+
+
+def test_networks_with_large_activations_take_fewer_images_at_once():
+    generator = torch.Generator().manual_seed(0)
+    small = build(ModelConfig((8,)), (1, 8, 8), 1, generator)
+    convolutions = build(ModelConfig((32, 64, 64), kind="cnn"), (1, 28, 28), 10, generator)
+    few = images_at_once(convolutions, torch.zeros(1, 1, 28, 28))
+    # two convolutions and their ReLUs, a pooling and its flat view, two linear layers and a ReLU, in float32
+    each = 4 * (2 * 32 * 26 * 26 + 2 * 64 * 24 * 24 + 2 * 64 * 12 * 12 + 2 * 64 + 10)
+    assert few == 2**26 // each
+    assert images_at_once(small, torch.zeros(1, 1, 8, 8)) == 4096
+    huge = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3_000_000))
+    assert images_at_once(huge, torch.zeros(1, 1, 8, 8)) == 16
+    assert not any(module._forward_hooks for module in convolutions.modules())
