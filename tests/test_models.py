@@ -1,7 +1,9 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from lib.gradients import model_derivatives
@@ -129,3 +131,62 @@ def test_images_that_are_too_small_are_refused(generator):
     ):
         with pytest.raises(ValueError, match=r"small|at least 8"):
             build(config, shape, 10, generator)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_resnet18_is_torchvisions_for_small_images(activation, generator):
+    model = build(ModelConfig((64,), kind="resnet18", activation=activation), (3, 32, 32), 10, generator)
+    reference = torchvision.models.resnet18(weights=None, num_classes=10)
+    reference.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    reference.maxpool = nn.Identity()
+    if activation == "leaky_relu":
+        for module in list(reference.modules()):
+            if hasattr(module, "relu"):
+                module.relu = nn.LeakyReLU()
+    ours, theirs = model.state_dict(), reference.state_dict()
+    assert [v.shape for v in ours.values()] == [v.shape for v in theirs.values()]
+    reference.load_state_dict(dict(zip(theirs, ours.values(), strict=True)))
+    images = torch.rand(4, 3, 32, 32, generator=generator)
+    for mode in (True, False):
+        assert torch.allclose(model.train(mode)(images), reference.train(mode)(images), atol=1e-5)
+
+
+def test_resnet18_scales_with_its_width(generator):
+    counts = [
+        sum(p.numel() for p in build(ModelConfig((w,), kind="resnet18"), (3, 32, 32), 10, generator).parameters())
+        for w in (32, 64, 128)
+    ]
+    assert counts[1] == 11_173_962  # the usual one for CIFAR-10
+    assert counts[0] < counts[1] / 3.9 < counts[1] < counts[2] / 3.9
+
+
+def test_batch_norm_and_activation_stand_between_the_linear_layers(generator):
+    config = ModelConfig((7, 5), batch_norm=True, activation="leaky_relu")
+    kinds = [type(layer).__name__ for layer in build(config, (4,), 3, generator)]
+    assert kinds == ["Flatten", *["Linear", "BatchNorm1d", "LeakyReLU"] * 2, "Linear"]
+
+
+def test_dropout_stands_before_the_linear_layers_and_draws_no_weights():
+    plain, dropped = (
+        build(ModelConfig((2, 3, 4), kind="cnn", dropout=d), (1, 8, 8), 3, torch.Generator().manual_seed(0)).eval()
+        for d in (0.0, 0.5)
+    )
+    images = torch.rand(2, 1, 8, 8)
+    assert torch.equal(plain(images), dropped(images))
+    before = [type(b).__name__ for a, b in pairwise(dropped) if isinstance(a, nn.Dropout)]
+    assert before == ["Flatten", "Linear"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "gelu"}, "there are: relu, leaky_relu"),
+        ({"kind": "resnet9", "widths": (4,), "activation": "leaky_relu"}, "is for 'fcn'"),
+        ({"init": "ntk", "batch_norm": True}, "batch_norm is for 'fcn'"),
+        ({"dropout": 0.5}, "0 but for 'cnn'"),
+        ({"kind": "resnet18", "widths": (4, 4)}, r"\(channels\)"),
+    ],
+)
+def test_settings_of_the_later_networks_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**settings).validate()
