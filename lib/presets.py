@@ -5,6 +5,7 @@ Each function gives the experiment of a profile; chapters vary it by
 """
 
 from lib.data import DataConfig
+from lib.dual_gradient import DualConfig, DualScan
 from lib.experiments import Experiment
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
@@ -70,3 +71,27 @@ def wide(profile: str, width: int, noise_rate: float = 0.4) -> Experiment:
         return Experiment(data, noise, model, TrainConfig(lr=0.1, epochs=100, momentum=0.9), observe)
     data = DataConfig("mnist", classes=(7, 9))
     return Experiment(data, noise, model, TrainConfig(lr=0.1, epochs=400), observe)
+
+
+MIXES = {"smoke": (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)} | dict.fromkeys(
+    ("cpu", "paper"), (0.0, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.65, 0.8, 1.0)
+)
+
+
+def two_gradients(profile: str, noise_rate: float = 0.8, refresh: int = 16) -> DualScan:
+    """Learning from two gradients, over its mixes: the original experiment at ``paper``, small networks below."""
+    what = {"noise_rates": (noise_rate,), "mixes": MIXES[profile]}
+    small = {"smoke": (32, 32), "cpu": (64, 64)}
+    if profile == "paper":
+        return DualScan(
+            data=DataConfig("cifar10"), model=ModelConfig((64,), kind="resnet18"),
+            dual=DualConfig(refresh, batch_size=256), seeds=3, augment=True, epochs=100, milestones=(50, 75), **what,
+        )  # fmt: skip
+    model = ModelConfig(small[profile], batch_norm=True)
+    if profile == "cpu":
+        data = DataConfig("mnist", train_size=5000, test_size=2000)
+        return DualScan(
+            data=data, model=model, dual=DualConfig(refresh), seeds=16, pool=2, epochs=10, milestones=(5, 7), **what
+        )
+    data, dual = DataConfig("digits"), DualConfig(refresh, batch_size=32)
+    return DualScan(data=data, model=model, dual=dual, seeds=4, epochs=12, milestones=(6, 9), **what)

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import torch
 
 import lib
-from lib import angles, experiments, kernels
+from lib import angles, dual_gradient, experiments, kernels
 from lib.experiments import Experiment, Recordable, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
@@ -447,8 +447,11 @@ def _commit() -> str | None:
     return found.stdout.strip()
 
 
-KINDS = {one.kind: one for one in (Experiment, *angles.MEASUREMENTS, kernels.KernelMachine)}
+KINDS = {
+    one.kind: one for one in (Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS)
+}
 PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
+PARTS["dual"] = dual_gradient.DualConfig
 
 
 def experiment_from(settings: dict[str, Any], kind: str = "") -> Recordable:
@@ -465,7 +468,7 @@ def experiment_from(settings: dict[str, Any], kind: str = "") -> Recordable:
 
 
 def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
