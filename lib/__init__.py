@@ -8,9 +8,12 @@ Data runs one way, and a room imports only the rooms above it in this list:
     train                    the loop
     experiments              a configuration, and how it becomes a history
     angles, kernels          what is measured without training: sample-wise angles; kernel machines
+    replicas, dual_gradient  many small networks at once; learning from a noisy and a clean gradient
+    derivatives              directional derivatives of the loss, penalised and measured at boundaries
     presets                  the settings that several chapters use
     records                  run once, replay for ever
     claims, figures          verdicts and pictures drawn from histories
+    readings, scaling        what chapters read off tables; finite-size scaling of many runs
     dynamics                 the figure of learning dynamics and its claims
     chapters, site           notebooks run from outside, and the book built
 

@@ -41,6 +41,7 @@ class Claim:
     passes: list[bool]
     seeds: int
     live: bool
+    each: str = "seed"  # what a value stands for, where it is not one seed
 
     @property
     def verdict(self) -> str:
@@ -97,8 +98,9 @@ class Ledger:
         figure: str,
         measured: Mapping[str, Sequence[float]],
         passes: Sequence[bool] | Mapping[str, Sequence[bool]],
+        each: str = "seed",
     ) -> None:
-        """Judge a claim and show it.
+        """Judge a claim and show it; ``each`` names what a value stands for, where that is not one seed.
 
         ``passes``: one truth value a seed, or for a claim of several parts one
         such sequence for each part. ValueError if the seeds of the values and
@@ -124,6 +126,7 @@ class Ledger:
             passes=[bool(passed) for part in parts for passed in part],
             seeds=lengths.pop(),
             live=self.live,
+            each=each,
         )
         self.claims.append(claim)
         # as pairs: a notebook's JSON is written with sorted keys, and the order of the values is meant
@@ -135,7 +138,7 @@ def as_text(claim: Claim) -> str:
     """The claim for a terminal."""
     return (
         f"{claim.sign} ({claim.passed}): {claim.says} [{claim.source}]\n"
-        f"  measured over {count(claim.seeds, 'seed')}: {claim.values()}\n  counted as true: {claim.criterion}"
+        f"  measured over {count(claim.seeds, claim.each)}: {claim.values()}\n  counted as true: {claim.criterion}"
     )
 
 
@@ -146,7 +149,7 @@ def as_html(claim: Claim) -> str:
         f'<div class="claim claim-{kind}" style="border-left:4px solid;padding:.2em .8em;margin:.6em 0">'
         f"<strong>{claim.sign}</strong> ({claim.passed}) · {html.escape(claim.source)}<br>"
         f"{html.escape(claim.says)}<br>"
-        f"<small>Measured over {count(claim.seeds, 'seed')}, mean [least, most]: {html.escape(claim.values())}. "
+        f"<small>Measured over {count(claim.seeds, claim.each)}, mean [least, most]: {html.escape(claim.values())}. "
         f"Counted as true: {html.escape(claim.criterion)}.</small></div>"
     )
 

@@ -171,6 +171,27 @@ def angle_histogram(axes: Axes, counts: dict[str, pd.DataFrame], marks: dict[str
         axes.axvline(float(np.mean(angles)), color=SUBSETS[name].color, linestyle=(0, (5, 3)), linewidth=1.3)
 
 
+def heat_map(axes: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """A table of shares from 0 to 1 as shades, each with its number in percent; ``values`` [rows, columns]."""
+    axes.imshow(values, cmap="cividis_r", vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            axes.text(
+                column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=10,
+                color=PAPER if value > 0.55 else INK,
+            )  # fmt: skip
+
+
+def band(axes: Axes, x: Sequence[float], samples: np.ndarray, style: Style, label: str, marker: str = "o") -> None:
+    """Mean over seeds as a marked line, least to most as a band; ``samples`` [x, seeds]. `label_ends` names it."""
+    axes.fill_between(x, samples.min(1), samples.max(1), color=style.color, alpha=0.15, linewidth=0)
+    (line,) = axes.plot(x, samples.mean(1), marker, color=style.color, linestyle=style.line, markersize=4.5)
+    line.set_gid(label)
+
+
 def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:
     """Small grey images with a title above each; ``images`` [n, height, width]."""
     rows = -(-len(images) // columns)

@@ -94,4 +94,4 @@ def two_gradients(profile: str, noise_rate: float = 0.8, refresh: int = 16) -> D
             data=data, model=model, dual=DualConfig(refresh), seeds=16, pool=2, epochs=10, milestones=(5, 7), **what
         )
     data, dual = DataConfig("digits"), DualConfig(refresh, batch_size=32)
-    return DualScan(data=data, model=model, dual=dual, seeds=4, epochs=12, milestones=(6, 9), **what)
+    return DualScan(data=data, model=model, dual=dual, seeds=3, epochs=12, milestones=(6, 9), **what)

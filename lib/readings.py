@@ -45,6 +45,34 @@ class Angles:
         return (shares[low] * (1 - shares[high].cumsum(0) + shares[high] / 2)).sum(0)
 
 
+class Scan:
+    """Reads the table of `dual_gradient.DualRuns`: arrays have one entry a seed."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.table = runs.table if len(runs) > 1 else runs[0].history
+        self.last = int(self.table["epoch"].max())
+
+    @property
+    def mixes(self) -> list[float]:
+        """All mixes that occur, in order."""
+        return sorted(self.table["mix"].unique())
+
+    def at(self, column: str, mix: float, noise_rate: float | None = None, epoch: int | None = None) -> np.ndarray:
+        """A column at one mix (and one noise rate, where there are several) after an epoch, by default the last."""
+        epoch = self.last if epoch is None else epoch
+        rows = self.table[np.isclose(self.table["mix"], mix) & (self.table["epoch"] == epoch)]
+        if noise_rate is not None:
+            rows = rows[np.isclose(rows["noise_rate"], noise_rate)]
+        found = rows.sort_values("seed")
+        if found.empty or found["seed"].duplicated().any():
+            raise ValueError(f"mix {mix}, noise rate {noise_rate}: {len(found)} rows, not one a seed")
+        return found[column].to_numpy()
+
+    def over_mixes(self, column: str, noise_rate: float | None = None) -> np.ndarray:
+        """A column in the last epoch, ``[mixes, seeds]``."""
+        return np.stack([self.at(column, mix, noise_rate) for mix in self.mixes])
+
+
 def each_condition(
     runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
 ) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import torch
 
 import lib
-from lib import angles, dual_gradient, experiments, kernels
+from lib import angles, derivatives, dual_gradient, experiments, kernels
 from lib.experiments import Experiment, Recordable, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
@@ -155,7 +155,8 @@ class Runs(Sequence[Run]):
         states = _join({run.state for run in self})
         lives = {run.live for run in self}
         how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
-        return f"{how} on {devices}, {when}; {count(len(self), 'seed')}, {took} in all; code {code} ({states})"
+        seeds = sum(getattr(run.experiment, "seeds", 1) for run in self)
+        return f"{how} on {devices}, {when}; {count(seeds, 'seed')}, {took} in all; code {code} ({states})"
 
 
 def count(number: int, thing: str) -> str:
@@ -448,8 +449,12 @@ def _commit() -> str | None:
 
 
 KINDS = {
-    one.kind: one for one in (Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS)
-}
+    one.kind: one
+    for one in (
+        Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS,
+        derivatives.SelectiveTraining,
+    )
+}  # fmt: skip
 PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
 PARTS["dual"] = dual_gradient.DualConfig
 

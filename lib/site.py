@@ -174,7 +174,7 @@ def _entry(claims: list[Claim]) -> list[str]:
         how = "live" if claim.live else "recorded"
         rows.append(
             f'<div class="verdict"><strong>{claim.sign}</strong> at <code>{claim.profile}</code> '
-            f"({claim.passed}, {count(claim.seeds, 'seed')}, {how}): {html.escape(claim.values())}</div>"
+            f"({claim.passed}, {count(claim.seeds, claim.each)}, {how}): {html.escape(claim.values())}</div>"
         )
     return [
         f":::{{admonition}} {first.source}",

@@ -44,10 +44,10 @@ def test_chapters_run_live_at_smoke_and_their_verdicts_are_firm(smoke, name):
     firm = {
         id: "holds" if passed else "does not hold"
         for id, (passed, checked) in MARGINS[name].items()
-        if passed in (0, checked)
+        if checked >= 10
+        and passed in (0, checked)  # a claim on groups of seeds has fewer checks, and counts for nothing
     }
-    assert firm
-    assert firm
+    assert firm or all(checked < 10 for _, checked in MARGINS[name].values())
     assert {id: verdicts[id] for id in firm} == firm
     assert all(claim.live and claim.profile == "smoke" for claim in claims)
 

@@ -71,3 +71,9 @@ def test_html_is_escaped_and_verdicts_need_no_colour():
     assert "a &lt; b &amp; c" in shown
     assert "◐ partly" in shown
     assert "1 of 2" in as_text(claim([True, False]))
+
+
+def test_values_that_are_not_of_seeds_are_counted_as_what_they_are():
+    assert "Measured over 2 groups, mean" in as_html(claim([True, True], each="group"))
+    assert "measured over 2 seeds" in as_text(claim([True, True]))
+    assert "measured over 1 analysis of all seeds:" in as_text(claim([True], each="analysis of all seeds", seeds=1))

@@ -324,3 +324,18 @@ def test_records_of_scans_and_paths_are_found_again(tmp_path):
         assert again.key == settings.key
         assert records.verify(store.path(settings), machine=Machine("cpu")).agrees
     assert replace(SMALL, mixes=(0, 1)).key == replace(SMALL, mixes=(0.0, 1.0)).key
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.parametrize("kind", ["fcn", "resnet18"])
+def test_a_card_gives_the_steps_of_a_cpu(kind):
+    model = SMALL.model if kind == "fcn" else ModelConfig((8,), kind="resnet18")
+    settings = replace(SMALL, model=model, mixes=(0.3,), epochs=1, milestones=(), augment=kind != "fcn")
+    members = settings.members(0)
+    rows = {}
+    for device in ("cpu", "cuda"):
+        dual = start(settings, members, torch.device(device))
+        for batch in list(dual.samples.batches(32))[:3]:
+            dual.step(batch, torch.full((1, 1), 0.3, device=device), 0.1)
+        rows[device] = dual.flat.values.cpu()
+    assert (rows["cuda"] - rows["cpu"]).norm() / rows["cpu"].norm() <= 1e-4

@@ -24,6 +24,7 @@ def luminance(color: str) -> float:
         (TEST, TRAIN),
         (FIRST, SECOND, NOISY),
         (TEST, NOISY, SECOND, FIRST),
+        (CLEAN, NOISY, FIRST, SECOND),
     ],
 )
 def test_curves_drawn_together_differ_without_colour(together):
@@ -94,3 +95,21 @@ def test_angle_histograms_show_shares_and_name_each_subset_once():
     fig.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_every_cell_of_a_heat_map_bears_its_number():
+    _, (axes,) = figures.panels(1)
+    figures.heat_map(axes, np.array([[0.0, 0.256], [0.9, 1.0]]), ["a", "b"], ["x", "y"])
+    assert [text.get_text() for text in axes.texts] == ["0", "26", "90", "100"]
+    dark = [text.get_color() == figures.PAPER for text in axes.texts]
+    assert dark == [False, False, True, True]  # light letters on dark cells
+    plt.close("all")
+
+
+def test_a_band_is_mean_and_range():
+    _, (axes,) = figures.panels(1)
+    figures.band(axes, [0.1, 0.2], np.array([[1.0, 3.0], [2.0, 2.0]]), figures.CLEAN, "name")
+    assert axes.lines[0].get_ydata().tolist() == [2.0, 2.0]
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (1.0, 3.0)
+    plt.close("all")

@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import experiments, presets
+from lib import dual_gradient, experiments, presets
 from lib.data import DataConfig
 from lib.experiments import Experiment, generator, prepare
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paths import ROOT, data_folder
+from lib.replicas import Single
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
+from tests.benchmarks.derivatives import derivatives_benchmark
 
 PAPER = Experiment(
     DataConfig("mnist", classes=(7, 9)),
@@ -158,6 +160,29 @@ def cnn_benchmark(folder: Path) -> None:
     )  # fmt: skip
 
 
+def replicas_benchmark() -> None:
+    """32 small networks through the mixed step, at once and one after the other as ordinary modules."""
+    mixes = tuple(k / 31 for k in range(32))
+    scan = replace(presets.two_gradients("smoke"), mixes=mixes, epochs=1, milestones=())
+    members, cpu = scan.members(0), torch.device("cpu")
+
+    def at_once() -> None:
+        dual_gradient.follow(dual_gradient.start(scan, members, cpu), members, scan.stages)
+
+    def singly() -> None:
+        task = experiments.load(scan.data)
+        for member in members:
+            (network,) = dual_gradient.networks_of(scan, [member], task)
+            samples = dual_gradient.Samples(task, [member], scan.dual, scan.pool, scan.augment)
+            dual_gradient.follow(dual_gradient.Dual(Single(network), scan.dual, samples), [member], scan.stages)
+
+    times = side_by_side({"together": at_once, "singly": singly}, rounds=3)
+    report(
+        "32 small networks trained together against one by one", times["singly"] / times["together"], " x", ">= 5",
+        f"{times['together']:.2f} s against {times['singly']:.2f} s an epoch",
+    )  # fmt: skip
+
+
 PEAK = """
 import sys, torch
 from pathlib import Path
@@ -220,6 +245,8 @@ def main() -> None:
         experiments.load(PAPER.data, folder)  # fills the cache
         epoch_benchmarks(folder)
         cnn_benchmark(folder)
+        replicas_benchmark()
+        derivatives_benchmark()
         if not Path("/proc/self/status").exists():
             print("peak memory: measured on Linux only")
             return
