@@ -59,7 +59,11 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # Let $\hat g_{\rm noisy}$ be the gradient of the loss on a batch with its given labels, divided by its length, and
 # $\hat g_{\rm clean}$ that of right labels, also of length 1, computed anew every $K$ steps and reused in between. The step is
 #
-# $$g = (1-\lambda)\,\hat g_{\rm noisy} + \lambda\,\hat g_{\rm clean},\qquad v \leftarrow \mu v + g + 5\cdot 10^{-4}\,w,\qquad w \leftarrow w - \ell v .$$
+# $$\begin{aligned}
+# g &= (1-\lambda)\,\hat g_{\rm noisy} + \lambda\,\hat g_{\rm clean}\\
+# v &\leftarrow \mu v + g + 5\cdot 10^{-4}\,w\\
+# w &\leftarrow w - \ell v
+# \end{aligned}$$
 #
 # In the original, the right labels are those of the same batch (an oracle: it knows them all), $K=16$, $\ell=0.1$, $\mu=0.9$,
 # the network a ResNet-18, the data CIFAR-10, the noise rate $\delta$ 0.4 or 0.8. Below `paper` we train small fully
