@@ -195,7 +195,7 @@ def test_the_ledger_page_lists_every_kept_claim(built):
     ]
     assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
     for claim in kept:
-        shown = f"at <code>{claim.profile}</code> ({claim.passed}, {claim.seeds} seeds"
+        shown = f"at <code>{claim.profile}</code> ({claim.passed}, {claim.seeds} {claim.each}"
         assert shown in page
         assert html.escape(claim.values(), quote=False) in html.unescape(page).replace("<", "&lt;").replace(">", "&gt;")
     assert site.LEDGER_MARK not in page
