@@ -360,6 +360,7 @@ def _execute(notebook: Any, env: Mapping[str, str], folder: Path) -> tuple[str, 
                 timeout=None,
                 log=logger,
                 extra_arguments=["--log-level=CRITICAL"],  # else a warning about TCP at every start
+                shutdown_kernel="immediate",  # all cells are done; torch takes seconds to leave in good order
             )
             return client.execute(env=dict(env), cwd=str(folder))
 
