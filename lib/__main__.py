@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, data_folder
+from lib.paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, SWEEPS, data_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -253,7 +253,7 @@ def _sweep(options: argparse.Namespace) -> int:
     path = options.table or folder / "table.parquet"
     sweeps.write_table(table, path, sweep)
     if options.publish:
-        sweeps.write_table(table, sweeps.PUBLISHED / f"{sweep.name}.parquet", sweep)
+        sweeps.write_table(table, SWEEPS / f"{sweep.name}.parquet", sweep)
     print("\n".join(summary.lines()))
     print(f"store: {folder}\ntable: {path} ({table.num_rows} rows)")
     return int(bool(summary.failed))

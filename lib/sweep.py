@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ from lib import chapters
 from lib.chapters import ParameterError
 from lib.cluster import Cluster, connected, need_dask, outcomes
 from lib.files import atomic
-from lib.paths import NOTEBOOKS, ROOT, data_folder
+from lib.paths import NOTEBOOKS, data_folder
 from lib.points import ROWS, Outcome, Store, Task, point_id, seal_of
 from lib.progress import say
 from lib.stamps import code_id, notebook_code
 
-SWEEPS = NOTEBOOKS / "sweeps"
-PUBLISHED = ROOT / "book" / "sweeps"  # collected tables that travel with the book
+GRIDS = NOTEBOOKS / "sweeps"
 KEYS = ("title", "notebook", "parameters", "grid", "collect", "figure")
 GRID = ("product", "zip", "list", "seeds")
 # Columns of the collected table that are about a point, and what they are called in its mark. None of them, nor of
@@ -97,12 +96,12 @@ class Sweep:
 
 def names() -> list[str]:
     """All sweeps of the book."""
-    return sorted(path.stem for path in SWEEPS.glob("*.yml"))
+    return sorted(path.stem for path in GRIDS.glob("*.yml"))
 
 
 def find(name: str) -> Path:
     """The YAML that a name or a path means; SweepError names what there is."""
-    for path in (Path(name), SWEEPS / name, SWEEPS / f"{name}.yml"):
+    for path in (Path(name), GRIDS / name, GRIDS / f"{name}.yml"):
         if path.suffix in (".yml", ".yaml") and path.is_file():
             return path
     raise SweepError(f"unknown sweep {name!r}; there are: {', '.join(names())}, or name a YAML file")
@@ -543,6 +542,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
 
 def write_table(table: pa.Table, path: Path, sweep: Sweep) -> None:
     """Write a collected table whole, with what it was collected from in its metadata."""
-    told = {"sweep": sweep.name, "title": sweep.title, "notebook": sweep.notebook.stem}
+    figure = asdict(sweep.figure) if sweep.figure else {}
+    told = {"sweep": sweep.name, "title": sweep.title, "notebook": sweep.notebook.stem, "figure": figure}
     with atomic(path) as part:
         pq.write_table(table.replace_schema_metadata({b"sweep": json.dumps(told).encode()}), part, compression="zstd")

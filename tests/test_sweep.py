@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lib import chapters, cluster, points, stamps, sweep
+from lib import chapters, cluster, points, stamps, status, sweep
 from lib.__main__ import main
 from lib.chapters import ParameterError
 from lib.cluster import Cluster, ClusterLost
-from lib.paths import ROOT
+from lib.paths import ROOT, SWEEPS
 from lib.points import Store, StoreFailed, StoreProblem, Task
 from lib.sweep import SweepError
 
@@ -789,3 +789,101 @@ def test_each_worker_sees_its_own_card(tiny):
     table = tiny.table()
     assert set(table.loc[table["source_name"] == "card", "value"]) == {2.0, 5.0}
     assert table["ran_on"].str.match("card [25]|NVIDIA").all()
+
+
+# to look at
+
+
+def published(stored, tiny, figure: str = "") -> status.Collected:
+    store, one, _ = stored
+    fake(store, one, {"x": 3.0}, "failed")
+    fake(store, one, {"x": 2.0})
+    one = tiny.sweep(f"title: Some squares\ngrid: {{product: {{x: [1.0, 2.0, 3.0, 4.0]}}}}\n{figure}")
+    sweep.write_table(sweep.collect_table(store, one), tiny.folder / "made.parquet", one)
+    return status.read(tiny.folder / "made.parquet")
+
+
+FIGURE = "figure: {name: c, quantity: q, x: x, ylabel: height, caption: They rise., alt: A line that rises.}\n"
+
+
+def test_a_figure_shows_what_the_table_has(stored, tiny):
+    drawn = status.draw(published(stored, tiny, FIGURE))
+    (axes,) = drawn.axes
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[1.0, 1.5], [2.0, 2.5]]  # values of a point: x and x + 1
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "height")
+    status.plt.close(drawn)
+
+
+def test_a_figure_of_nothing_is_said(stored, tiny):
+    with pytest.raises(ValueError, match="no 'volume' of 'c' to draw"):
+        status.draw(published(stored, tiny, FIGURE.replace("quantity: q", "quantity: volume")))
+
+
+def test_the_status_page_counts_points_and_names_failures(stored, tiny):
+    made = published(stored, tiny, FIGURE)
+    text = status.page([made], tiny.folder / "pictures")
+    assert re.search(r"\| `tiny` \| {doc}`/notebooks/tiny` \| 4 \| 2 \| 1 \| 1 \| 0 \| .*CPU.* \| 20\d\d-", text)
+    assert "## Some squares" in text
+    assert ":::{figure} pictures/tiny.png\n:name: fig-sweep-tiny\n:alt: A line that rises.\nThey rise.\n:::" in text
+    assert (tiny.folder / "pictures" / "tiny.png").read_bytes().startswith(b"\x89PNG")
+    assert "failed: <code>ValueError: no</code>" in text
+    assert status.page([], tiny.folder / "none").startswith("No sweep has been published")
+
+
+def test_what_is_no_collected_table_is_refused(tiny):
+    pd.DataFrame({"a": [1]}).to_parquet(tiny.folder / "other.parquet")
+    with pytest.raises(ValueError, match=r"other.parquet is no collected table \(KeyError\)"):
+        status.read(tiny.folder / "other.parquet")
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.parquet")), ids=lambda path: path.stem)
+def test_published_tables_are_whole(path):
+    one = status.read(path)
+    assert one.points["state"].isin(["done", "failed"]).all()
+    assert one.name == path.stem in sweep.names()
+    assert not one.figure or status.plt.close(status.draw(one)) is None
+
+
+# clusters of others, as the chapter says to start them
+
+
+def documented(word: str) -> str:
+    """The code block of the chapter that has this word."""
+    text = re.sub(r"(?m)^# ?", "", (ROOT / "notebooks" / "16_running_sweeps.py").read_text())
+    (found,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in block]
+    return found
+
+
+def test_the_documented_slurm_cluster_asks_for_what_it_says():
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    code = documented("SLURMCluster").replace(
+        '{"port": 8786}', '{"port": 0, "host": "127.0.0.1", "dashboard_address": ":0"}'
+    )
+    asked = []
+
+    class Cluster(jobqueue.SLURMCluster):
+        def adapt(self, **how):  # sbatch is not here
+            asked.append(how)
+
+    jobqueue_names = {"SLURMCluster": Cluster}
+    exec(code.replace("from dask_jobqueue import SLURMCluster", ""), jobqueue_names)
+    with jobqueue_names["cluster"] as made:
+        script = made.job_script()
+    for line in ("#SBATCH --cpus-per-task=8", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1", "--nthreads 1"):
+        assert line in script
+    assert asked == [{"maximum_jobs": 32}]
+
+
+def test_the_documented_kubernetes_cluster_mounts_the_data():
+    pytest.importorskip("dask_kubernetes.operator")
+    code = documented("KubeCluster")
+    names: dict = {}
+    exec(code[: code.index("cluster = KubeCluster")], names)
+    worker = names["spec"]["spec"]["worker"]["spec"]
+    assert names["spec"]["spec"]["worker"]["replicas"] == 16
+    (container,) = worker["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
+    assert {"name": "CLEAN_PRIORITY_DATA", "value": "/data"} in container["env"]
+    assert container["args"][:4] == ["dask", "worker", "--nthreads", "1"] or "--nthreads" in " ".join(container["args"])
