@@ -27,6 +27,7 @@ from lib.observe import ObserveConfig
 from lib.paths import ROOT, data_folder
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
+from tests.benchmarks.sweep import sweep_benchmark
 
 PAPER = Experiment(
     DataConfig("mnist", classes=(7, 9)),
@@ -220,6 +221,7 @@ def main() -> None:
         experiments.load(PAPER.data, folder)  # fills the cache
         epoch_benchmarks(folder)
         cnn_benchmark(folder)
+        sweep_benchmark()
         if not Path("/proc/self/status").exists():
             print("peak memory: measured on Linux only")
             return
