@@ -76,8 +76,11 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
     import dask
     from distributed import Client
 
-    # what becomes of workers is told by us, point by point
-    with dask.config.set({"logging.distributed": "critical"}):
+    settings = {
+        "logging.distributed": "critical",  # what becomes of workers is told by us, point by point
+        "distributed.scheduler.worker-saturation": 1.0,  # else a waiting point is blamed for a death
+    }
+    with dask.config.set(settings):
         if cluster.scheduler:
             threads = cluster.threads or 1
             try:
@@ -90,7 +93,7 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
                 ) from None
             with client:
                 workers = client.scheduler_info(n_workers=-1)["workers"]
-                tell(f"{cluster.scheduler}: {len(workers)} workers, {threads} threads a point")
+                tell(f"workers of {cluster.scheduler}: {len(workers)}; threads of each point: {threads}")
                 if not workers:
                     tell("  no worker has joined yet: points wait until one does")
                 tell(_dashboard(client))
@@ -98,8 +101,8 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
             return
         local = cluster.sized(points)
         with _local_cluster(local) as started, Client(started, set_as_default=False) as client:
-            on = f"cards {', '.join(map(str, local.cards))}" if local.cards[0] is not None else "no cards"
-            tell(f"{local.workers} workers on this machine, {local.threads} threads each, {on}")
+            on = ", ".join(card or "none" for card in dict.fromkeys(local.cards))
+            tell(f"workers on this machine: {local.workers}; threads of each: {local.threads}; cards: {on}")
             tell(_dashboard(client))
             yield client, local.threads
 

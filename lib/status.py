@@ -101,7 +101,7 @@ def _row(one: Collected) -> list[str]:
         f"{{doc}}`/notebooks/{one.notebook}`",
         str(len(points)),
         *(str(counts.get(state, 0)) for state in ("done", "failed", "missing")),
-        f"{ran['seconds'].sum():,.0f}",
+        f"{ran['point_seconds'].sum():,.0f}",
         ", ".join(sorted(set(ran["ran_on"].dropna()))),
         dates[-1] if dates else "",
     ]

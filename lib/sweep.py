@@ -41,7 +41,7 @@ GRID = ("product", "zip", "list", "seeds")
 POINT = {
     "error": "error",
     "traceback": "traceback",
-    "seconds": "seconds",
+    "point_seconds": "seconds",
     "cell_seconds": "compute",
     "attempts": "attempts",
     "ran_on": "device",

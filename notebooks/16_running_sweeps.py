@@ -148,7 +148,7 @@ assert status == [0] * 4, f"a sweep ended with an error: {status}"
 #
 # At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
 # the cost of its point beside it. A point that failed is there too, with its error and traceback. `lib.sweep.collect`
-# makes the same table of any store. (`seconds`, `cell_seconds` and `ran_on` say what a point cost, and where.)
+# makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point cost, and where.)
 
 # %%
 tables = {store: pd.read_parquet(folder / store / "table.parquet") for store in ("one", "two")}

@@ -717,6 +717,37 @@ def test_a_killed_sweep_goes_on_where_it_was(tiny):
     assert f"({len(done)} before, {6 - len(done)} now)" in again.stdout
 
 
+@pytest.mark.slow
+def test_a_point_that_kills_its_workers_fails_and_the_others_are_done(tiny):
+    """Not the points that waited for the worker that died."""
+    tiny.write("import signal\nif n == 3: os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)\n")
+    tiny.yaml("grid: {product: {n: [3, 0, 1, 2]}, list: [{x: 1.0}]}\ncollect: {tables: [machine]}\n")
+    done = tiny.go("--workers", "1", "--threads", "1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "4 points: 3 done (0 before, 3 now), 1 failed" in done.stdout
+    table = tiny.table()
+    assert values(table) == truth([(1.0, 0), (1.0, 1), (1.0, 2)])
+    (error,) = table.loc[table["n"] == 3, "error"]
+    assert error.startswith("KilledWorker: every worker that ran this point died")
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_a_sentence_and_no_failure_of_a_point(tiny):
+    tiny.yaml(SLOW)
+    command, pipe = tiny.command("--workers", "2", "--threads", "1"), subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        wait_for(lambda: tiny.events("end") and running(tiny), "a point in mid-run")
+        left = running(tiny)
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+        _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "The same command goes on" in errors
+    assert "Traceback" not in errors
+    wait_for(lambda: not any(alive(one) for pair in left for one in pair), "workers and kernels to end", 30)
+    assert {point.state for point in sweep.plan(tiny.sweep(SLOW), tiny.store)} == {"done", "missing"}
+    check_whole(tiny, tiny.go())
+
+
 @contextmanager
 def dask_processes(folder: Path):
     """A scheduler and two workers as one would start them by hand: the address and the scheduler's process."""
@@ -750,7 +781,7 @@ def test_a_real_scheduler_gives_the_same_as_local_and_its_death_loses_nothing(ti
     assert 1 <= len(done) < 6
     with dask_processes(tmp_path) as (address, _):
         again = tiny.go("--scheduler", address)
-        assert f"{address}: " in again.stdout
+        assert f"workers of {address}: " in again.stdout
     check_whole(tiny, again)
     workers = {line[4] for line in tiny.events("end")}
     assert str(os.getpid()) not in workers
@@ -784,8 +815,7 @@ def test_each_worker_sees_its_own_card(tiny):
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "2,5"}
     done = subprocess.run(tiny.command(), cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    assert "2 workers on this machine" in done.stdout
-    assert "cards 2, 5" in done.stdout
+    assert "workers on this machine: 2; threads of each: 1; cards: 2, 5" in done.stdout
     table = tiny.table()
     assert set(table.loc[table["source_name"] == "card", "value"]) == {2.0, 5.0}
     assert table["ran_on"].str.match("card [25]|NVIDIA").all()
