@@ -14,6 +14,8 @@ from typing import Any
 from lib.points import THREADS, Outcome, Store, StoreFailed, Task, run_point
 from lib.stamps import cards
 
+PRELOAD = ("lib.points", "papermill.execute", "papermill.clientwrap")  # seconds that no point then waits for
+PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
 BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
 
 
@@ -80,6 +82,9 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
         "logging.distributed": "critical",  # what becomes of workers is told by us, point by point
         "distributed.scheduler.worker-saturation": 1.0,  # else a waiting point is blamed for a death
     }
+    # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just died
+    # again. Nannies start workers again by themselves.
+    settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
     with dask.config.set(settings):
         if cluster.scheduler:
             threads = cluster.threads or 1
@@ -121,8 +126,16 @@ def _local_cluster(local: Local) -> Any:
     for number, card in enumerate(local.cards):
         env = dict.fromkeys(THREADS, str(local.threads)) | ({} if card is None else {"CUDA_VISIBLE_DEVICES": card})
         # A point computes in a kernel of its own, so that Dask's limit of a worker's memory would not see it.
-        options = {"nthreads": 1, "env": env, "memory_limit": None, "name": number, "silence_logs": logging.CRITICAL}
-        workers[number] = {"cls": Nanny, "options": {**options, "host": "127.0.0.1"}}
+        options = {
+            "nthreads": 1,
+            "env": env,
+            "memory_limit": None,
+            "name": number,
+            "host": "127.0.0.1",
+            "preload": list(PRELOAD),
+            "silence_logs": logging.CRITICAL,
+        }
+        workers[number] = {"cls": Nanny, "options": options}
     dashboard = "127.0.0.1:8787" if _free(8787) else "127.0.0.1:0"
     options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": dashboard}
     with warnings.catch_warnings():
@@ -140,8 +153,28 @@ def _free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def outcomes(client: Any, tasks: Mapping[str, Task], store: Store) -> Iterator[Outcome]:
-    """Outcomes as they come. Points that another sweep is running are asked for again until they are done."""
+def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
+    """Futures as they end; ClusterLost if a cluster of our own stays without a worker: nobody would end the wait."""
+    seen = time.monotonic()
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        time.sleep(0.05)
+        if local and time.monotonic() - seen > PATIENCE / 10:
+            if client.scheduler_info(n_workers=-1)["workers"]:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > PATIENCE:
+                raise ClusterLost(
+                    "no worker is left on this machine. Every finished point is stored; the same command goes on"
+                )
+
+
+def outcomes(client: Any, tasks: Mapping[str, Task], store: Store, *, local: bool) -> Iterator[Outcome]:
+    """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
+
+    ``local``: the cluster is this process's own.
+    """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
@@ -162,7 +195,7 @@ def outcomes(client: Any, tasks: Mapping[str, Task], store: Store) -> Iterator[O
     completed = submit_all(tasks.values())
     while True:
         busy = []
-        for future in completed:
+        for future in _watched(completed, client, local):
             task = pending.pop(future.key)
             if future.cancelled():
                 raise ClusterLost(

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -261,6 +262,11 @@ def device(threads: int) -> str:
     if listed := cards():
         return " and ".join(dict.fromkeys(map(card_name, listed)))
     return f"{processor()} CPU ({threads} thread{'' if threads == 1 else 's'})"
+
+
+def dask_setup(_worker: Any) -> None:
+    """Called by Dask in a worker that preloads this module: Ctrl-C reaches it too, but it is the sweep that ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_point(task: Task) -> Outcome:

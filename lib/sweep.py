@@ -412,7 +412,7 @@ def run(
         }
         labels = {point.name: sweep.label(point.given) for point in todo}
         report = _Progress(len(todo), tell)
-        for outcome in outcomes(client, tasks, store):
+        for outcome in outcomes(client, tasks, store, local=not cluster.scheduler):
             _count(summary, outcome, labels[outcome.name], report)
     summary.seconds = time.perf_counter() - begun
     return summary

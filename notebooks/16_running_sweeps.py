@@ -156,7 +156,7 @@ table = tables["two"]
 stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
 print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(index=False))
 
-# %% mystnb={"figure": {"caption": "From the collected table of the live sweep: test error at the early stop and in the last epoch, over the share of wrong labels. One seed a point.", "name": "fig-sweep-live"}, "image": {"alt": "Two rising curves over the share of wrong labels: the one of the early stop lies far below the one of the last epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "From the collected table of the live sweep: test error at the early stop and in the last epoch, over the share of wrong labels. One seed a point.", "name": "fig-sweep-live"}, "image": {"alt": "Two curves over the share of wrong labels: the one of the early stop lies far below the one of the last epoch."}} tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.8)
 for quantity, style in (("early stop", figures.CLEAN), ("last", figures.NOISY)):
     rows = table[(table["source_name"] == "test-error-u") & (table["quantity"] == quantity)].sort_values("noise_rate")
@@ -212,7 +212,7 @@ for axes, (store, title) in zip(places, {"one": "one worker", "two": "two worker
     beyond = np.array([mark["seconds"] for mark in one]) - cells
     axes.bar(at, cells, color=figures.CLEAN.color, label="cells")
     axes.bar(at, beyond, bottom=cells, color=figures.NOISY.color, hatch="//", label="beyond")
-    axes.set(ylabel=f"{title}\nseconds")
+    axes.set(ylabel=f"{title}\nseconds", axisbelow=True)
     axes.set_xticks(at, [f"{mark['given']['noise_rate']:g}" for mark in one])
 places[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 places[-1].set_xlabel("noise rate δ of the point")

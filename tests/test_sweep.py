@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 import numpy as np
@@ -36,6 +37,7 @@ pause: float = 0.0  # seconds"""
 BODY = """\
 import os, time
 from pathlib import Path
+from typing import ClassVar
 from IPython.display import display
 events = Path(r"{events}")
 print("x is", x)
@@ -720,7 +722,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tiny):
 @pytest.mark.slow
 def test_a_point_that_kills_its_workers_fails_and_the_others_are_done(tiny):
     """Not the points that waited for the worker that died."""
-    tiny.write("import signal\nif n == 3: os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)\n")
+    tiny.write("import signal\nif n == 3: time.sleep(3); os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)\n")
     tiny.yaml("grid: {product: {n: [3, 0, 1, 2]}, list: [{x: 1.0}]}\ncollect: {tables: [machine]}\n")
     done = tiny.go("--workers", "1", "--threads", "1")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -935,3 +937,22 @@ def test_the_documented_kubernetes_cluster_mounts_the_data():
     assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
     assert {"name": "CLEAN_PRIORITY_DATA", "value": "/data"} in container["env"]
     assert container["args"][:4] == ["dask", "worker", "--nthreads", "1"]
+
+
+def test_a_cluster_of_ones_own_that_lost_its_workers_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.1)
+
+    class Nothing:
+        workers: ClassVar[dict] = {}
+
+        def is_empty(self):
+            return False
+
+        def has_ready(self):
+            return False
+
+        def scheduler_info(self, n_workers):
+            return {"workers": self.workers}
+
+    with pytest.raises(ClusterLost, match="no worker is left on this machine"):
+        next(cluster._watched(Nothing(), Nothing(), local=True))

@@ -21,7 +21,7 @@ BODY = """\
 import time
 import torch
 torch.set_num_threads(1)
-end, a = time.process_time() + seconds, torch.randn(300, 300)
+end, a = time.process_time() + busy, torch.randn(300, 300)
 while time.process_time() < end:
     a = (a @ a).clamp(-1, 1)
 """
@@ -46,14 +46,14 @@ print(len(planned), middle - begun, table["point"].combine_chunks().unique().__l
 def busy_notebook(folder: Path) -> Path:
     """The path of a sweep of POINTS points that compute for SECONDS each."""
     notebook = nbformat.v4.new_notebook(metadata=KERNEL)
-    parameters = "seconds: float = 1.0  # of processor time\nseed: int = 0  # only to tell points apart"
+    parameters = "busy: float = 1.0  # seconds of processor time\nseed: int = 0  # only to tell points apart"
     notebook.cells = [
         nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(BODY),
     ]
     nbformat.write(notebook, folder / "busy.ipynb")
     path = folder / "busy.yml"
-    path.write_text(f"notebook: busy.ipynb\nparameters: {{seconds: {SECONDS}}}\ngrid: {{seeds: {POINTS}}}\n")
+    path.write_text(f"notebook: busy.ipynb\nparameters: {{busy: {SECONDS}}}\ngrid: {{seeds: {POINTS}}}\n")
     return path
 
 
