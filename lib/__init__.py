@@ -15,14 +15,17 @@ Data runs one way, and a room imports only the rooms above it in this list:
     claims, figures          verdicts and pictures drawn from histories
     readings, scaling        what chapters read off tables; finite-size scaling of many runs
     dynamics                 the figure of learning dynamics and its claims
-    chapters, site           notebooks run from outside, and the book built
+    chapters                 notebooks run from outside
+    points, cluster, sweep   many of them: one point and its store, where points run, grid and table
+    status, site             the page of sweeps, and the book built
 
-Below them all lie paths, files, progress and show: where things are, files
-that are whole or not there, bars, and what a notebook displays.
+Below them all lie paths, files, progress, stamps and show: where things are,
+files that are whole or not there, bars, what made a result, and what a
+notebook displays.
 
 Importing ``lib`` imports none of them, and none of them needs Jupyter: only
-``chapters`` and ``site`` reach for papermill and jupyter-book, and only when
-asked to run or build something.
+``chapters``, ``points``, ``cluster`` and ``site`` reach for papermill, Dask
+and jupyter-book, and only when asked to run or build something.
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, data_folder
+from lib.paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, SWEEPS, data_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(verb=_run)
 
+    _add_sweep(verbs, common)
+
     show = verbs.add_parser("parameters", parents=[common], help="what a chapter can be given")
     show.add_argument("chapter")
     show.set_defaults(verb=_parameters)
@@ -96,6 +98,62 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, parents=[common], help=what)
         verb.set_defaults(verb=lambda _, command=command: subprocess.run(command, cwd=ROOT).returncode)
     return parser
+
+
+SWEEP_HELP = """\
+Run a notebook over a grid of parameters. SWEEP is one of notebooks/sweeps (list them by leaving it out) or a YAML file:
+
+  notebook: 01_phenomenon_in_a_minute   a chapter, or the path of a notebook from the YAML's folder
+  title: ...                            a line for the status page
+  parameters: {profile: smoke}          the same for all points
+  grid:                                 the parts below are combined, each with each
+    product: {noise_rate: [0.2, 0.4]}     every combination
+    zip: {a: [1, 2], b: [3, 4]}           lists that go together
+    list: [{a: 1, b: 3}, {a: 2}]          points one by one
+    seeds: 5                              seed = 0 ... 4, or {parameter: NAME, count: 5, first: 0}
+  collect: {claims: true, tables: []}   all claims or a list of them; tables shown by lib.show.result
+  figure: {name: CLAIM, quantity: VALUE, x: PARAMETER, by: PARAMETER, ylabel: ..., caption: ..., alt: ...}
+"""
+SWEEP_END = """\
+A point that is in the store is not run again, unless its notebook, the book's code or its files changed, or it failed.
+Kill a sweep at any moment: the same command goes on from the points that are done. Two may share a store.
+Exit status: 0 if every point is done, 1 if one failed or the sweep could not go on.
+
+examples:
+  python -m lib sweep noise_level --plan               what would run, and why
+  python -m lib sweep noise_level                      on this machine: a worker a core, or a card
+  python -m lib sweep noise_level --scheduler tcp://node7:8786    on any running Dask cluster
+"""
+
+
+def _add_sweep(verbs: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    sweep = verbs.add_parser(
+        "sweep",
+        parents=[common],
+        help="run a notebook over a grid, here or on a cluster",
+        description=SWEEP_HELP,
+        epilog=SWEEP_END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sweep.add_argument("sweep", nargs="?", metavar="SWEEP", help="name or YAML file (default: list the book's)")
+    sweep.add_argument("--plan", action="store_true", help="list the points and why each would run; run nothing")
+    sweep.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask cluster")
+    sweep.add_argument("--workers", type=_number, metavar="N", help="points at a time (default: one a core, or a card)")
+    sweep.add_argument(
+        "--threads", type=_number, metavar="N", help="of each point (default: cores shared out; 1 on a cluster)"
+    )
+    sweep.add_argument("--per-card", type=_number, default=1, metavar="N", help="points at a time on a graphics card")
+    sweep.add_argument("--retries", type=int, default=2, metavar="N", help="of a point whose kernel died (default: 2)")
+    sweep.add_argument("--store", type=Path, metavar="DIR", help="(default: sweeps/SWEEP in the data folder)")
+    sweep.add_argument("--table", type=Path, metavar="FILE", help="Parquet (default: table.parquet in the store)")
+    sweep.add_argument("--publish", action="store_true", help="keep the table in book/sweeps, for the status page")
+    sweep.set_defaults(verb=_sweep)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text)
 
 
 def _jobs(text: str) -> int:
@@ -167,6 +225,38 @@ def _run(options: argparse.Namespace) -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     return int(bool(failures))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lib import sweep as sweeps
+    from lib.cluster import Cluster
+    from lib.points import Store
+
+    if not options.sweep:
+        for name in sweeps.names():
+            one = sweeps.load(sweeps.find(name))
+            print(f"{name}: {len(one.points)} points of {one.notebook.stem}. {one.title}")
+        return 0
+    if options.retries < 0:
+        raise ValueError(f"retries must be 0 or more, not {options.retries}")
+    cluster = Cluster(options.scheduler, options.workers, options.threads, options.per_card)
+    sweep = sweeps.load(sweeps.find(options.sweep))
+    folder = (options.store or data_folder() / "sweeps" / sweep.name).expanduser()
+    store = Store(folder)
+    merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
+    print(f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", flush=True)
+    if options.plan:
+        print(sweeps.plan_text(sweep, sweeps.plan(sweep, store)))
+        return 0
+    summary = sweeps.run(sweep, store, cluster, retries=options.retries, tell=lambda line: print(line, flush=True))
+    table = sweeps.collect_table(store, sweep)
+    path = options.table or folder / "table.parquet"
+    sweeps.write_table(table, path, sweep)
+    if options.publish:
+        sweeps.write_table(table, SWEEPS / f"{sweep.name}.parquet", sweep)
+    print("\n".join(summary.lines()))
+    print(f"store: {folder}\ntable: {path} ({table.num_rows} rows)")
+    return int(bool(summary.failed))
 
 
 def _parameters(options: argparse.Namespace) -> int:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from lib.records import count
+from lib.show import CLAIM as METADATA
 from lib.show import show
 
 VERDICTS = {"holds": "✔", "partly": "◐", "does not hold": "✘"}
-METADATA = "clean-priority-claim"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ DATA_VARIABLE = "CLEAN_PRIORITY_DATA"  # names the data folder
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDS = ROOT / "book" / "records"  # recorded runs that travel with the book
+SWEEPS = ROOT / "book" / "sweeps"  # collected tables that travel with the book
 BUILD = ROOT / "_build"
 
 

@@ -7,7 +7,6 @@ It is found by the experiment's key alone. Records of the book lie in
 ``book/records``; a reader's own runs in ``<data folder>/records``.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -33,6 +32,7 @@ from lib.files import atomic, move_aside
 from lib.observe import Row
 from lib.paths import RECORDS, ROOT, data_folder
 from lib.progress import say
+from lib.stamps import code_hash, code_id, processor
 from lib.train import Machine
 
 MODES = ("", "record", "replay")
@@ -176,36 +176,7 @@ def code_hashes(rooms: tuple[str, ...] = experiments.ROOMS) -> dict[str, str]:
 
 @cache
 def _hash_of(room: str) -> str:
-    return _code_hash((ROOT / "lib" / f"{room}.py").read_text())
-
-
-def code_id(hashes: dict[str, str]) -> str:
-    """Eight digits for all rooms together."""
-    return hashlib.sha256("".join(hashes[room] for room in sorted(hashes)).encode()).hexdigest()[:8]
-
-
-def _code_hash(source: str) -> str:
-    """Comments, docstrings and layout do not count; the same in every Python version."""
-    return hashlib.sha256(_dump(ast.parse(source)).encode()).hexdigest()[:12]
-
-
-def _dump(node: Any) -> str:
-    """A syntax tree as text, without what differs between Python versions (empty fields, kinds, type parameters)."""
-    if isinstance(node, list):
-        return f"[{','.join(map(_dump, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(value, list) and value and _is_text(value[0]):
-            value = value[1:]  # a docstring
-        if name not in ("kind", "type_comment", "type_ignores", "type_params") and value not in (None, []):
-            parts.append(f"{name}={_dump(value)}")
-    return f"{type(node).__name__}({','.join(parts)})"
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return code_hash((ROOT / "lib" / f"{room}.py").read_text())
 
 
 class Store:
@@ -425,16 +396,7 @@ def device_name(device: torch.device, threads: int) -> str:
     """A name to print: the card's, or the processor's with the threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()} CPU ({count(threads, 'thread')})"
-
-
-@cache
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return f"{processor()} CPU ({count(threads, 'thread')})"
 
 
 @cache

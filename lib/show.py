@@ -1,9 +1,13 @@
 """What a notebook shows, wherever it runs: Jupyter, Colab, papermill or plain Python."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+CLAIM = "clean-priority-claim"  # in the metadata of an output: a checked claim
+RESULT = "clean-priority-result"  # … a table for a sweep to collect
 
 
 def _in_notebook() -> bool:
@@ -43,3 +47,21 @@ def table(rows: list[list[str]], header: list[str]) -> None:
     """A table of words; the first column names the row."""
     lines = [header, ["---"] * len(header), *rows]
     markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def result(name: str, columns: Mapping[str, Sequence[float]]) -> None:
+    """Show a table of numbers that a sweep can collect by its name.
+
+    ``columns``: a sequence of numbers for each column, all of one length.
+    ValueError if they are not.
+    """
+    values = {column: [float(value) for value in one] for column, one in columns.items()}
+    lengths = {len(one) for one in values.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"result {name!r}: its columns must be of one length, got {sorted(lengths)}")
+    rows = [[f"{value:g}" for value in row] for row in zip(*values.values(), strict=True)]
+    lines = [list(values), ["---"] * len(values), *rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    # as pairs: a notebook's JSON is written with sorted keys, and the order of the columns is meant
+    travelling = {"name": name, "columns": list(values.items())}
+    show({"text/markdown": text, "text/plain": text}, {RESULT: travelling})

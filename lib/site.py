@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib import chapters
+from lib import chapters, status
 from lib.chapters import PROFILES
 from lib.claims import VERDICTS, Claim, gather
-from lib.paths import BUILD, NOTEBOOKS, ROOT
+from lib.paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from lib.records import count
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
 LEDGER_MARK = "<!-- ledger -->"
+SWEEPS_MARK = "<!-- sweeps -->"
 REPOSITORY_LINE = 'REPOSITORY, COMMIT = "", ""'
 
 
@@ -94,10 +95,13 @@ def stage(source: Path, published: Published | None = None) -> None:
     source.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records"))
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
     page = source / "book" / "ledger.md"
     page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims())))
+    page = source / "book" / "sweeps.md"
+    tables = [status.read(path) for path in sorted(SWEEPS.glob("*.parquet"))]
+    page.write_text(page.read_text().replace(SWEEPS_MARK, status.page(tables, source / "book" / "sweeps")))
     if published:
         _write_buttons(source / "_config.yml", published)
 

@@ -18,7 +18,7 @@ def _environment_back(monkeypatch):
 def test_help_names_the_verbs():
     done = subprocess.run([sys.executable, "-m", "lib", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
-    for verb in ("book", "run", "records", "data", "test", "bench", "parameters", "keep"):
+    for verb in ("book", "run", "records", "data", "test", "bench", "parameters", "keep", "sweep"):
         assert verb in done.stdout
 
 
@@ -29,7 +29,7 @@ def test_every_verb_of_the_makefile_is_one_of_ours():
 
 
 def test_importing_lib_needs_nothing_heavy():
-    heavy = ("torch", "papermill", "dask", "sphinx")
+    heavy = ("torch", "papermill", "dask", "distributed", "sphinx")
     code = f"import sys, lib; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -18,6 +18,7 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paths import RECORDS, ROOT
 from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
+from lib.stamps import code_hash
 from lib.train import Machine, TrainConfig, TrainingDiverged
 
 
@@ -254,13 +255,13 @@ def test_the_code_hash_counts_what_code_does():
     source = 'def f(x):\n    """Old words."""\n    return x + 1  # one\n'
     same = 'def f( x ):\n    """New words."""\n\n    # more\n    return x + 1\n'
     other = 'def f(x):\n    """Old words."""\n    return x + 2  # one\n'
-    assert records._code_hash(source) == records._code_hash(same)
-    assert records._code_hash(source) != records._code_hash(other)
+    assert code_hash(source) == code_hash(same)
+    assert code_hash(source) != code_hash(other)
     loop = "for i in x:\n    f(i)\n    g(i)\n"
-    assert records._code_hash(loop) != records._code_hash(loop.replace("    g", "g"))
+    assert code_hash(loop) != code_hash(loop.replace("    g", "g"))
     # strings that are no docstrings count, and f-strings hash alike in every Python version
-    assert records._code_hash('x = "a"\n') != records._code_hash('x = "b"\n')
-    assert records._code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "aeef32cd4653"
+    assert code_hash('x = "a"\n') != code_hash('x = "b"\n')
+    assert code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "aeef32cd4653"
 
 
 def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data, monkeypatch):

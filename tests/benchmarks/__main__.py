@@ -29,6 +29,7 @@ from lib.replicas import Single
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
 from tests.benchmarks.derivatives import derivatives_benchmark
+from tests.benchmarks.sweep import sweep_benchmark
 
 PAPER = Experiment(
     DataConfig("mnist", classes=(7, 9)),
@@ -247,6 +248,7 @@ def main() -> None:
         cnn_benchmark(folder)
         replicas_benchmark()
         derivatives_benchmark()
+        sweep_benchmark()
         if not Path("/proc/self/status").exists():
             print("peak memory: measured on Linux only")
             return

@@ -1,0 +1,310 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Running sweeps
+#
+# A figure often asks for a notebook many times over: at other shares of wrong labels, other widths, other seeds. This
+# chapter runs one of the book's chapters as a *sweep*, live, on one worker and on two, says what a point costs beyond
+# its own compute, and how the same command runs on a cluster. In short: the numbers are the same wherever a point
+# runs, a sweep that is started again runs nothing twice, and a point costs a second or two beyond its cells.
+
+# %% tags=["hide-input"]
+# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
+import os, subprocess, sys
+from pathlib import Path
+from typing import Optional
+
+REPOSITORY, COMMIT = "", ""
+sys.path[:0] = [
+    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
+][:1]
+try:
+    from lib import chapters, claims, experiments, figures, records, show
+except ImportError as missing:
+    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
+        raise ImportError(
+            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
+        ) from None
+    for command in (
+        ["init", "-q", "book"],
+        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
+        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
+    ):
+        subprocess.run(["git", *command], check=True)
+    sys.path.insert(0, str(Path("book").resolve()))
+    from lib import chapters, claims, experiments, figures, records, show
+
+# %% tags=["parameters"]
+profile: str = "smoke"  # one of smoke: always live, in a minute or so
+seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None: 3
+
+# %% [markdown]
+# ## One notebook: papermill
+#
+# [papermill](https://papermill.readthedocs.io) runs a notebook with other values in its *parameters* cell:
+#
+# ```
+# papermill notebooks/01_phenomenon_in_a_minute.ipynb out.ipynb -p profile smoke -p noise_rate 0.2
+# ```
+#
+# For one run that is all one needs. For hundreds, what it does not do is needed most: a name that is misspelt is only
+# warned of and a type never checked (the chapters check both themselves), a run that is killed leaves half a file, and
+# nothing knows which runs are done.
+#
+# ## Many: a sweep
+#
+# A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
+# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts; `collect` names the
+# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`. This one varies the share of wrong
+# labels of {doc}`/notebooks/01_phenomenon_in_a_minute`.
+
+# %%
+import json
+import tempfile
+
+import numpy as np
+import pandas as pd
+
+chapters.check_parameters("16_running_sweeps", globals())
+count = chapters.default(seeds, 3)
+if not 3 <= count <= 10:
+    raise ValueError(f"seeds cannot be {count}: the live sweep has 3 to 10 points")
+ledger = claims.Ledger("16_running_sweeps", profile, live=True)
+folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+rates = [round(0.45 - 0.04 * i, 2) for i in range(count)]
+(folder / "live.yml").write_text(f"""\
+notebook: 01_phenomenon_in_a_minute
+parameters: {{profile: smoke, seeds: 1}}
+grid:
+  product:
+    noise_rate: {rates}
+collect: {{claims: [test-error-u, ratio-at-start]}}
+""")
+print((folder / "live.yml").read_text())
+
+
+# %% [markdown]
+# `--plan` says what would run, and why, without running anything. Every name and value has been checked against the
+# notebook by then.
+
+
+# %% tags=["nbval-ignore-output"]
+def terminal(*arguments: str) -> int:
+    """Run ``python -m lib sweep`` as in a terminal, print what it says, and return its exit status."""
+    command = [sys.executable, "-m", "lib", "sweep", str(folder / "live.yml"), *arguments]
+    root = Path(chapters.__file__).parent.parent
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout.replace(str(folder), "FOLDER"))
+    return done.returncode
+
+
+status = [terminal("--plan", "--store", str(folder / "one"))]
+
+# %% [markdown]
+# Without it the sweep runs; here on one worker, and then into another store on two. Each says where Dask shows what its
+# workers do, names every point as it ends with the time left, and failures as they happen. The exit status is 0 only if
+# every point is done.
+
+# %% tags=["nbval-ignore-output"]
+status += [terminal("--workers", "1", "--threads", "1", "--store", str(folder / "one"))]
+status += [terminal("--workers", "2", "--threads", "1", "--store", str(folder / "two"))]
+
+# %% [markdown]
+# Each point is now a folder of the store, named by a hash of the notebook, its parameters and the code in `lib`: the
+# executed notebook, its numbers, and a mark that was written last and holds the checksums of both. The same command
+# again therefore finds every point done. It would run what is missing, what failed, what a changed file or changed code
+# has made stale; so a sweep can be killed at any moment, and two may share a store.
+
+
+# %% tags=["nbval-ignore-output"]
+def written(store: str) -> dict[float, tuple]:
+    """For each point what its mark says, and when each of its files was written."""
+    found = {}
+    for path in (folder / store).glob("points/*/done.json"):
+        mark = json.loads(path.read_text())
+        found[mark["given"]["noise_rate"]] = (mark, [file.stat().st_mtime_ns for file in sorted(path.parent.iterdir())])
+    return found
+
+
+before = written("two")
+status += [terminal("--store", str(folder / "two"))]
+after = written("two")
+assert status == [0] * 4, f"a sweep ended with an error: {status}"
+
+# %% [markdown]
+# ## Reading the table
+#
+# At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
+# the cost of its point beside it. A point that failed is there too, with its error and traceback. `lib.sweep.collect`
+# makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point cost, and where.)
+
+# %%
+tables = {store: pd.read_parquet(folder / store / "table.parquet") for store in ("one", "two")}
+table = tables["two"]
+stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
+print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(index=False))
+
+# %% mystnb={"figure": {"caption": "From the collected table of the live sweep: test error at the early stop and in the last epoch, over the share of wrong labels. One seed a point.", "name": "fig-sweep-live"}, "image": {"alt": "Two curves over the share of wrong labels: the one of the early stop lies far below the one of the last epoch."}} tags=["hide-input"]
+fig, (axes,) = figures.panels(1, height=2.8)
+for quantity, style in (("early stop", figures.CLEAN), ("last", figures.NOISY)):
+    rows = table[(table["source_name"] == "test-error-u") & (table["quantity"] == quantity)].sort_values("noise_rate")
+    (line,) = axes.plot(rows["noise_rate"], rows["value"], "o", color=style.color, linestyle=style.line)
+    line.set_gid(quantity)
+axes.set(xlabel="noise rate δ", ylabel="test error", ylim=(0, None))
+figures.label_ends(axes)
+show.figure(fig)
+
+# %% [markdown]
+# Nothing that a point computes may depend on where it ran. The two stores were filled by different numbers of workers,
+# with one thread a point each.
+
+# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+keys = ["noise_rate", "source_name", "quantity", "row"]
+values = {store: one.sort_values(keys).set_index(keys)["value"] for store, one in tables.items()}
+apart = (values["one"] - values["two"]).abs().groupby("noise_rate").max().reindex(rates)
+ledger.check(
+    "sweep-same-numbers",
+    says="A point gives the same numbers on one worker and on two.",
+    source="this book, running sweeps",
+    criterion="every number of every claim equal to the last digit",
+    figure="fig-sweep-live",
+    measured={"largest difference": apart.to_numpy()},
+    passes=apart.to_numpy() == 0,
+)
+ledger.check(
+    "sweep-runs-once",
+    says="Started again, a finished sweep runs no point a second time.",
+    source="this book, running sweeps",
+    criterion="no file of the point was written again, and its result is of one kernel",
+    figure="fig-sweep-live",
+    measured={
+        "written again": [before[rate] != after[rate] for rate in rates],
+        "kernels": [after[rate][0]["attempts"] for rate in rates],
+    },
+    passes=[before[rate] == after[rate] and after[rate][0]["attempts"] == 1 for rate in rates],
+)
+
+# %% [markdown]
+# ## How costs grow
+#
+# A point's own compute is what its cells take. Beyond it comes what a sweep adds: a kernel is started, the notebook is
+# read and written, the result sealed. It does not depend on what the notebook does, so that it is a large part of a
+# point of seconds and nothing of a point of hours.
+
+# %% mystnb={"figure": {"caption": "Seconds of each point in its cells and beyond, on one worker and on two. With two workers on two cores cells take longer, because the cores share caches and memory.", "name": "fig-sweep-costs"}, "image": {"alt": "Stacked bars, one for each point: a long part for the cells and a short one on top of it."}} tags=["hide-input", "nbval-ignore-output"]
+marks = {store: written(store) for store in ("one", "two")}
+fig, places = figures.panels(2, height=1.9)
+for axes, (store, title) in zip(places, {"one": "one worker", "two": "two workers"}.items(), strict=True):
+    one = [mark for _, (mark, _) in sorted(marks[store].items())]
+    at, cells = np.arange(len(one)), np.array([mark["compute"] for mark in one])
+    beyond = np.array([mark["seconds"] for mark in one]) - cells
+    axes.bar(at, cells, color=figures.CLEAN.color, label="cells")
+    axes.bar(at, beyond, bottom=cells, color=figures.NOISY.color, hatch="//", label="beyond")
+    axes.set(ylabel=f"{title}\nseconds", axisbelow=True)
+    axes.set_xticks(at, [f"{mark['given']['noise_rate']:g}" for mark in one])
+places[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+places[-1].set_xlabel("noise rate δ of the point")
+show.figure(fig)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+rows = []
+for store, workers in (("one", 1), ("two", 2)):
+    seconds = np.array([mark["seconds"] for mark, _ in marks[store].values()])
+    beyond = seconds - [mark["compute"] for mark, _ in marks[store].values()]
+    perminute = f"{60 * workers / seconds.mean():.1f}"
+    rows.append([str(workers), f"{seconds.mean():.1f} s", claims.spread(beyond) + " s", perminute])
+processor = records.device_name(experiments.Machine("cpu").resolve(), 1)
+show.markdown(f"Measured on {records.count(os.cpu_count(), 'core')}, each worker on {processor}:")
+show.table(
+    rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
+)
+
+# %% [markdown]
+# Planning and collecting read every file of a store and check it: seconds for ten thousand points. `make bench`
+# measures both.
+#
+# ## A cluster
+#
+# The engine is [Dask](https://distributed.dask.org). By default it starts a worker for each core, or for each graphics
+# card, which that worker alone then sees; `--per-card 2` puts two points on each card. Cores are shared out among the
+# workers, so that none is asked for twice, and the number of threads stands in each result. A point whose worker or
+# kernel dies is run again; a cell that raises would raise again, and is not.
+#
+# When one machine is not enough, name the scheduler of any running Dask cluster:
+#
+# ```
+# dask scheduler                                        # on one machine; it prints its address
+# dask worker tcp://HOST:8786 --nthreads 1              # on each other one, as often as points shall run there at a time
+# python -m lib sweep minute --scheduler tcp://HOST:8786
+# ```
+#
+# Workers need this repository, its environment and the data folder with the store at the same paths, so on a file
+# system that all of them share and that has file locks (NFS 4 and Lustre have). A worker whose code differs refuses to
+# run anything. On a machine of several cards start one worker for each, with `CUDA_VISIBLE_DEVICES=0 dask worker ...`
+# and so on. Dask's processes trust each other: keep them in a network of your own, or use its TLS settings.
+#
+# Under SLURM, [dask-jobqueue](https://jobqueue.dask.org) asks for the workers as jobs. `adapt` lets their number follow
+# the work, and a job that reaches its time limit loses no finished point:
+#
+# ```python
+# from dask_jobqueue import SLURMCluster
+#
+# cluster = SLURMCluster(
+#     cores=1, processes=1, job_cpu=8, memory="16GB", walltime="04:00:00",  # a job is one worker of eight cores
+#     job_extra_directives=["--gres=gpu:1"],                                # and one card, which SLURM makes visible to it
+#     scheduler_options={"port": 8786},
+# )
+# cluster.adapt(maximum_jobs=32)
+# print(cluster.scheduler_address)  # keep this running; elsewhere: python -m lib sweep NAME --scheduler ADDRESS --threads 8
+# ```
+#
+# On Kubernetes, [dask-kubernetes](https://kubernetes.dask.org) does it with an image that holds this repository and its
+# environment, and a volume that all pods can write to, mounted at the data folder:
+#
+# ```python
+# from dask_kubernetes.operator import KubeCluster, make_cluster_spec
+#
+# spec = make_cluster_spec(
+#     name="sweep", image="REGISTRY/clean-priority-book", n_workers=16, env={"CLEAN_PRIORITY_DATA": "/data"},
+#     resources={"limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}},
+#     worker_command="dask worker --nthreads 1",
+# )
+# for pod in (spec["spec"]["worker"]["spec"], spec["spec"]["scheduler"]["spec"]):
+#     pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "sweep-data"}}]
+#     pod["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+# cluster = KubeCluster(custom_cluster_spec=spec)  # then, in a pod: python -m lib sweep NAME --scheduler ADDRESS --threads 4
+# ```
+#
+# Both were only checked as far as that goes without such a cluster: the job script and the specification are made and
+# say what is meant here. A scheduler and two workers, started as in the first block, are part of the tests, and so are
+# workers, kernels, a scheduler and a sweep that are killed while they run.
+#
+# ## Try it yourself
+#
+# Write a sweep of this chapter's grid that also varies `seeds` of the first chapter over 1 and 3. How many of its points
+# does `--plan` call done, in the store of this chapter?
+#
+# <details><summary>Solution</summary>
+#
+# Those with one seed: their notebook, their parameters and the code are the same. The order of the parameters, and
+# whether they are fixed or part of the grid, is no part of what a point is.
+#
+# </details>
+#
+# ## What to take away
+#
+# - One YAML and one command run any chapter over any grid, here or on a cluster, and can be killed at any moment.
+# - What a point is, and whether it is done, is decided by hashes and checksums, not by what a file is called.
+# - {doc}`/book/sweeps` shows the sweeps that were run for this book.

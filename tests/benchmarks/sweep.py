@@ -1,0 +1,97 @@
+"""What a sweep costs beyond the notebooks that it runs, and what 10,000 points cost to plan and collect."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from lib.cluster import Cluster
+from lib.paths import ROOT
+from lib.points import Store
+from lib.sweep import Summary, load, run
+
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+POINTS, SECONDS = 8, 4.0
+
+# A point like a chapter's at smoke in what it costs a worker: torch is loaded, one thread computes for some seconds.
+BODY = """\
+import time
+import torch
+torch.set_num_threads(1)
+end, a = time.process_time() + busy, torch.randn(300, 300)
+while time.process_time() < end:
+    a = (a @ a).clamp(-1, 1)
+"""
+
+MANY = """
+import resource, sys, time
+from pathlib import Path
+from lib import sweep
+from lib.points import Store
+one, store = sweep.load(Path(sys.argv[1])), Store(Path(sys.argv[2]))
+begun = time.perf_counter()
+planned = sweep.plan(one, store)
+middle = time.perf_counter()
+table = sweep.collect_table(store, one)
+seconds = time.perf_counter() - middle
+lines = Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+print(len(planned), middle - begun, table["point"].combine_chunks().unique().__len__(), seconds, peak)
+"""
+
+
+def busy_notebook(folder: Path) -> Path:
+    """The path of a sweep of POINTS points that compute for SECONDS each."""
+    notebook = nbformat.v4.new_notebook(metadata=KERNEL)
+    parameters = "busy: float = 1.0  # seconds of processor time\nseed: int = 0  # only to tell points apart"
+    notebook.cells = [
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(BODY),
+    ]
+    nbformat.write(notebook, folder / "busy.ipynb")
+    path = folder / "busy.yml"
+    path.write_text(f"notebook: busy.ipynb\nparameters: {{busy: {SECONDS}}}\ngrid: {{seeds: {POINTS}}}\n")
+    return path
+
+
+def timed(path: Path, store: Path, workers: int) -> Summary:
+    summary = run(load(path), Store(store), Cluster(workers=workers, threads=1), tell=lambda _: None)
+    assert summary.done == POINTS, summary.lines()
+    return summary
+
+
+def sweep_benchmark() -> None:
+    """Overhead of a point, two workers against one, and 10,000 simulated points."""
+    from tests.benchmarks.__main__ import report
+    from tests.test_sweep import simulate
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        path = busy_notebook(folder)
+        one, two = (timed(path, folder / f"store-{workers}", workers) for workers in (1, 2))
+        for name, summary in (("one worker", one), ("two workers", two)):
+            mean = sum(summary.overhead) / len(summary.overhead)
+            report(
+                f"a point of a sweep beyond its cells, {name}", mean, " s", "<= 4",
+                f"most {max(summary.overhead):.1f} s; {60 * POINTS / summary.seconds:.1f} points a minute",
+            )  # fmt: skip
+        report(
+            f"{POINTS} points of {SECONDS:.0f} s on two workers against one", two.seconds / one.seconds, " x", "<= 0.6",
+            f"{two.seconds:.0f} s against {one.seconds:.0f} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        store, _ = simulate(folder, 10_000)
+        command = [sys.executable, "-c", MANY, str(folder / "tiny.yml"), str(store.folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        points, planning, collected, collecting, peak = map(float, done.stdout.split())
+        report("planning 10,000 points", planning, " s", "< 5", f"{points:.0f} points")
+        report("collecting 10,000 points", collecting, " s", "< 20", f"{collected:.0f} points")
+        report("peak memory of both", peak, " GiB", "< 0.93", "all of the process, torch included")
+
+
+if __name__ == "__main__":
+    sweep_benchmark()
