@@ -10,6 +10,10 @@ Data runs one way, and a room imports only the rooms above it in this list:
     angles, kernels          what is measured without training: sample-wise angles; kernel machines
     replicas, dual_gradient  many small networks at once; learning from a noisy and a clean gradient
     derivatives              directional derivatives of the loss, penalised and measured at boundaries
+    labelled, pictures       what a reader brings: arrays, folders, tables, images from files
+    stopped, tangents        a training that stops by itself; derivatives of logits along those of their class
+    findings, suspects       which labels are wrong: the signals, and what they say
+    comparison, stopping     the same with errors that are known, against other methods; rules for stopping
     presets                  the settings that several chapters use
     records                  run once, replay for ever
     claims, figures          verdicts and pictures drawn from histories

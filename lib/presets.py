@@ -4,12 +4,15 @@ Each function gives the experiment of a profile; chapters vary it by
 `dataclasses.replace`. The deviations chapter shows what the choices change.
 """
 
+from lib.comparison import FindWrongLabels
 from lib.data import DataConfig
 from lib.dual_gradient import DualConfig, DualScan
 from lib.experiments import Experiment
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
+from lib.stopped import Recipe
+from lib.stopping import StopRules
 from lib.train import TrainConfig
 
 EVERYTHING = ObserveConfig(truth=True, tangent_images=16, watched=24)  # of two classes
@@ -95,3 +98,39 @@ def two_gradients(profile: str, noise_rate: float = 0.8, refresh: int = 16) -> D
         )
     data, dual = DataConfig("digits"), DualConfig(refresh, batch_size=32)
     return DualScan(data=data, model=model, dual=dual, seeds=3, epochs=12, milestones=(6, 9), **what)
+
+
+CELLS = (  # kinds of noise and their rates
+    ("symmetric", 0.1),
+    ("symmetric", 0.2),
+    ("symmetric", 0.4),
+    ("pairs", 0.3),
+    ("classes", 0.25),
+    ("imbalanced", 0.2),
+    ("boundary", 0.2),
+)
+SUSPECT_DATA = ("digits", "mnist", "cifar10")
+
+
+def find_wrong_labels(name: str, setting: str, noise_rate: float) -> FindWrongLabels:
+    """A cell of the comparison: fully connected for handwritten digits, a small ResNet-9 for four kinds of vehicles."""
+    if name == "cifar10":
+        return FindWrongLabels(
+            data=DataConfig(name, classes=(0, 1, 8, 9), train_size=1200), setting=setting, noise_rate=noise_rate,
+            model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=32), pool=2,
+        )  # fmt: skip
+    data = DataConfig(name, train_size=6000) if name == "mnist" else DataConfig(name)
+    return FindWrongLabels(data=data, setting=setting, noise_rate=noise_rate, model=ModelConfig((256, 256)))
+
+
+def stop_rules(profile: str, noise_rate: float) -> StopRules:
+    """A training that goes on past every stop."""
+    if profile == "smoke":
+        return StopRules(
+            data=DataConfig("digits"), noise=NoiseConfig(noise_rate), model=ModelConfig((64, 64)),
+            recipe=Recipe(epochs=90),
+        )  # fmt: skip
+    return StopRules(
+        data=DataConfig("mnist", train_size=6000, test_size=2000), noise=NoiseConfig(noise_rate),
+        model=ModelConfig((256, 256)), recipe=Recipe(epochs=30),
+    )  # fmt: skip

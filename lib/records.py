@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 
 import lib
-from lib import angles, derivatives, dual_gradient, experiments, kernels
+from lib import angles, comparison, derivatives, dual_gradient, experiments, kernels, stopped, stopping
 from lib.experiments import Experiment, Recordable, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
@@ -414,11 +414,12 @@ KINDS = {
     one.kind: one
     for one in (
         Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS,
-        derivatives.SelectiveTraining,
+        derivatives.SelectiveTraining, comparison.FindWrongLabels, stopping.StopRules,
     )
 }  # fmt: skip
 PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
 PARTS["dual"] = dual_gradient.DualConfig
+PARTS["recipe"] = stopped.Recipe
 
 
 def experiment_from(settings: dict[str, Any], kind: str = "") -> Recordable:
@@ -462,7 +463,10 @@ def verify(
     experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
     outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
     today = history_frame(outcome.history)
-    agrees, worst = compare(today, history.head(len(today)), getattr(experiment, "counts", ()))
+    timed = list(getattr(experiment, "timed", ()))
+    agrees, worst = compare(
+        today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
+    )
     if agrees and Run(experiment, history, provenance).state == "older code":
         stamp = {
             "code": code_hashes(experiment.rooms),

@@ -1,0 +1,202 @@
+"""Which labels are wrong? The mechanism of the paper as a tool: one training, one pass, one table.
+
+A network is trained on the labels as they are and stopped when it has learnt
+the right ones and hardly the others (`lib.stopped`, § 4). Then two things are
+asked of every sample: how it answers for the given label (`own`, `margin`,
+`log_odds`), and whether the derivative of its logit points the way of its
+class (`lib.tangents`, § 3). No clean label is used, and no gradient of a
+sample is kept.
+"""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+from torch import Tensor, nn
+
+from lib.experiments import generator
+from lib.findings import Interval, Suspects
+from lib.labelled import Labelled
+from lib.stopped import Inputs, Recipe, Stopped, answers, train_until_stop
+from lib.tangents import TAIL, Signals, Tail, class_directions, signals
+from lib.train import Machine
+
+DIRECTION_SAMPLES = 200  # for a class, on average, of which its direction is the mean
+SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
+Z = 1.96  # of 95 % intervals
+
+
+def judge(
+    labelled: Labelled,
+    recipe: Recipe = Recipe(),
+    *,
+    model: nn.Module | None = None,
+    layers: int = TAIL,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> Suspects:
+    """Train once on the labels as they are, and judge every one of them.
+
+    ``model``: a network of one's own, with a logit for each class, in place of
+    the recipe's. ``layers``: how many of its last layers with weights are
+    looked at (1: the last alone). An interrupted training goes on from
+    ``checkpoint``. Raises ValueError for settings that cannot be meant.
+    """
+    recipe.validate()
+    if layers < 1:
+        raise ValueError(f"layers must be at least 1, not {layers}")
+    device = Machine(recipe.device).resolve()
+    inputs = Inputs(labelled.inputs, device)
+    given = labelled.labels.to(device)
+    classes = len(labelled.class_names)
+    model = (model or recipe.build(inputs.shape, classes)).to(device)
+    _check_outputs(model, inputs, classes)
+    Tail(model, layers)  # an unknown kind of layer is said before the training
+    begun = time.perf_counter()
+    stopped = train_until_stop(model, inputs, given, recipe, checkpoint=checkpoint, progress=progress)
+    return conclude(labelled, stopped, inputs, given, recipe, layers, time.perf_counter() - begun)
+
+
+def conclude(
+    labelled: Labelled,
+    stopped: Stopped,
+    inputs: Inputs,
+    given: Tensor,
+    recipe: Recipe,
+    layers: int,
+    train_seconds: float,
+) -> Suspects:
+    """Take the signals of a network at its stop and say what they mean."""
+    begun = time.perf_counter()
+    found = take_signals(stopped.model, inputs, given, len(labelled.class_names), layers, recipe)
+    cost = {
+        "epochs": stopped.history[-1]["epoch"],
+        "stop_epoch": stopped.history[stopped.stop]["epoch"],
+        "train_seconds": train_seconds,
+        "signal_seconds": time.perf_counter() - begun,
+    }
+    return _assemble(labelled, found, stopped, given, cost)
+
+
+def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, layers: int, recipe: Recipe) -> Signals:
+    """What a network says of every sample: a pass over some for the directions, and one over all; tensors [n]."""
+    n, device = len(given), given.device
+    some = torch.randperm(n, generator=generator(recipe.seed, "directions"))[: DIRECTION_SAMPLES * classes].to(device)
+    with Machine(recipe.device).cpu_threads(model, 4096, math.prod(inputs.shape[1:])), Tail(model, layers) as tail:
+        directions = class_directions(tail, inputs, some, given, classes)
+        return signals(tail, inputs, torch.arange(n, device=device), given, directions)
+
+
+def score(found: Signals, mean_margin: Tensor) -> Tensor:
+    """What speaks for each given label, below 0 where more speaks against it; ``[n]``.
+
+    The sum of log odds, agreement and mean margin, each in units of its
+    typical size. The mean margin, which remembers the whole training, may
+    count for no more than 1: against one particular class it is the weakest.
+    """
+    return _scaled(found.log_odds) + _scaled(found.agreement) + _scaled(mean_margin).tanh()
+
+
+def votes(found: Signals, mean_margin: Tensor) -> Tensor:
+    """Which of margin, agreement and mean margin are against each given label: bool ``[n, 3]``."""
+    return torch.stack([found.margin < 0, found.agreement < 0, mean_margin < 0], dim=1)
+
+
+def _scaled(values: Tensor) -> Tensor:
+    return values / values.abs().median().clamp_min(1e-12)
+
+
+def _check_outputs(model: nn.Module, inputs: Inputs, classes: int) -> None:
+    outputs = answers(model, inputs, torch.arange(1, device=inputs.device))
+    if outputs.shape != (1, classes):
+        raise ValueError(
+            f"the network gives {list(outputs.shape)} for one sample; it must give [1, {classes}], a logit a class"
+        )
+
+
+def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tensor, cost: dict[str, float]) -> Suspects:
+    ranks = score(found, stopped.mean_margin)
+    against = votes(found, stopped.mean_margin)
+    rate, counts = estimate_noise(ranks, against, given, found.other, len(labelled.class_names))
+    issue = (ranks < 0).cpu().numpy()
+    ranks = ranks.cpu().double().numpy()
+    order = np.argsort(ranks, kind="stable")
+    quality = np.empty(len(ranks))
+    quality[order] = np.arange(len(ranks)) / max(1, len(ranks) - 1)
+    names = np.array(labelled.class_names, dtype=object)
+    labels, other = labelled.labels.numpy(), found.other.cpu().numpy()
+    signals_of = {
+        "own_probability": found.own,
+        "log_odds": found.log_odds,
+        "margin": found.margin,
+        "mean_margin": stopped.mean_margin,
+        "agreement": found.agreement,
+        "held_out": stopped.held_out,
+    }
+    table = pd.DataFrame(
+        {
+            "given_label": names[labels],
+            "predicted_label": names[np.where(issue, other, labels)],
+            "label_quality": quality,
+            "probability_wrong": calibrated(against.double().mean(1).cpu().numpy(), quality, rate.estimate),
+            "is_label_issue": issue,
+            **{name: values.cpu().numpy() for name, values in signals_of.items()},
+            "conflict": labelled.conflicts.numpy(),
+        },
+        index=labelled.index,
+    )
+    share, low, high = shares(counts)
+    return Suspects(table, rate, share, low, high, labelled.class_names, labelled.notes, stopped.history, cost)
+
+
+def estimate_noise(
+    ranks: Tensor, against: Tensor, given: Tensor, other: Tensor, classes: int
+) -> tuple[Interval, np.ndarray]:
+    """Share of wrong labels, and how many of each class (row) were given each label (column).
+
+    A label is believed unless the score is below 0, and then the best other
+    one. The interval goes from the share that all signals are against to the
+    share that any is against, each with its sampling.
+    """
+    believed = torch.where(ranks < 0, other, given)
+    counts = torch.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
+    all_of, any_of, n = against.all(1), against.any(1), len(given)
+    low, high = wilson(all_of.double().mean().item(), n)[0], wilson(any_of.double().mean().item(), n)[1]
+    return Interval((ranks < 0).double().mean().item(), float(low), float(high)), counts.cpu().numpy()
+
+
+def wilson(share: float, samples: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's 95 % interval of a share."""
+    samples = np.maximum(samples, 1)
+    middle = (share + Z**2 / (2 * samples)) / (1 + Z**2 / samples)
+    half = Z / (1 + Z**2 / samples) * np.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2))
+    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+
+
+def shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of counts as shares, with the bounds of their intervals; a class without any keeps its labels."""
+    sizes = counts.sum(1, keepdims=True)
+    share = np.where(sizes > 0, counts / np.maximum(sizes, 1), np.eye(len(counts)))
+    low, high = wilson(share, np.broadcast_to(sizes, share.shape))
+    return share, np.where(sizes > 0, low, 0), np.where(sizes > 0, high, 1)
+
+
+def calibrated(against: np.ndarray, quality: np.ndarray, rate: float) -> np.ndarray:
+    """Probability that each label is wrong: never rising with the quality, and ``rate`` on average; ``[n]``.
+
+    ``against`` [n]: share of the signals that are against it, averaged over
+    samples of like rank (isotonic regression), and moved on the scale of log
+    odds until the mean is the estimated noise rate.
+    """
+    smooth = IsotonicRegression(increasing=False, y_min=SURE, y_max=1 - SURE).fit_transform(quality, against)
+    logit = np.log(smooth / (1 - smooth))
+    low, high = -30.0, 30.0
+    for _ in range(60):  # the mean rises with the shift: halve the interval
+        shift = (low + high) / 2
+        low, high = (shift, high) if expit(logit + shift).mean() < rate else (low, shift)
+    return expit(logit + shift)

@@ -1,0 +1,198 @@
+"""Tangent agreement: does the derivative of a logit at a sample point the way of that logit's class (§ 3)?
+
+The paper's observation turned round. Model derivatives of one class point one
+way (Fig. 3), so a sample whose derivative for the given class does not, while
+that for another class does, was probably given the wrong label. No gradient of
+a sample is kept: norms and products follow from each layer's two factors
+(`lib.angles`), chunk by chunk.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# The factors of each kind of layer. Made public there, they would change the code that recorded angles name.
+from lib.angles import _KINDS as FACTORS
+from lib.gradients import eval_mode, images_at_once
+
+TAIL = 7  # layers with weights, counted from the last one, whose derivatives are looked at
+LAST = 1  # the last layer alone: the cosine of what goes into it with what goes into it of a class
+Fetch = Callable[[Tensor], Tensor]  # positions [b] to what the network sees of them, [b, ...]
+
+
+class Tail:
+    """The last layers of a network: what went into them and came out, while it is entered.
+
+    ``depth`` layers with parameters, in the order in which the network holds
+    them; fewer where a layer of a kind without known factors comes before.
+    Outside it the network is as it was. ValueError if its last layer is of no known kind.
+    """
+
+    def __init__(self, model: nn.Module, depth: int = TAIL) -> None:
+        owners = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+        self.modules: list[nn.Module] = []
+        for module in reversed(owners[-depth:]):
+            if type(module) not in FACTORS:
+                break
+            self.modules.insert(0, module)
+        if not self.modules:
+            known = ", ".join(kind.__name__ for kind in FACTORS)
+            last = type(owners[-1]).__name__ if owners else "none"
+            raise ValueError(f"the network's last layer with weights is {last}; tangents are known for {known}")
+        self._model = model
+        self.calls: list = []
+
+    def __enter__(self) -> "Tail":
+        mine = {id(p) for module in self.modules for p in module.parameters(recurse=False)}
+        self._learning = [(p, p.requires_grad) for p in self._model.parameters()]
+        for p, _ in self._learning:  # so that nothing is remembered of the layers before
+            p.requires_grad_(id(p) in mine)
+        self._handles = [module.register_forward_hook(self._keep) for module in self.modules]
+        return self
+
+    def __exit__(self, *_) -> None:
+        for handle in self._handles:
+            handle.remove()
+        for p, learns in self._learning:
+            p.requires_grad_(learns)
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        self.calls.append(FACTORS[type(module)](module, inputs[0].detach(), output))
+
+    def chunks(self, fetch: Fetch, index: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Positions and logits of all samples in ``index``, as many at once as fit; a graph each, for `derivatives`."""
+        size = images_at_once(self._model, fetch(index[:1]))
+        with eval_mode(self._model), torch.enable_grad():
+            self.calls.clear()
+            for some in index.split(size):
+                yield some, self._model(fetch(some))
+                self.calls.clear()
+
+    def derivatives(self, h: Tensor, logits: Tensor, again: bool = False) -> list[Tensor]:
+        """Derivative of each sample's own logit (``logits`` [b]) by what came out of each layer."""
+        chosen = h.gather(1, logits.unsqueeze(1)).sum()
+        return list(torch.autograd.grad(chosen, [call.output for call in self.calls], retain_graph=again))
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The way of each class in the tail's parameters, and how predictions and given labels meet.
+
+    ``layers``: for each layer ``[classes, outputs, inputs (+ 1)]``. ``lengths``
+    [classes]; 0 for a class that was never predicted. ``meetings`` [classes,
+    classes]: how many samples were predicted as the row and given as the column.
+    """
+
+    layers: list[Tensor]
+    lengths: Tensor
+    meetings: Tensor
+
+
+def class_directions(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, classes: int) -> Directions:
+    """For each class c: sum of p_c(x) grad h_c(x) over the samples in ``index`` that the network predicts as c.
+
+    The given labels [n] play no part in it, so that wrong ones cannot bend it.
+    """
+    layers: list[Tensor] = []
+    meetings = torch.zeros(classes, classes, device=given.device)
+    for some, h in tail.chunks(fetch, index):
+        confidence, predicted = h.detach().softmax(1).max(1)
+        meetings.view(-1).index_add_(0, predicted * classes + given[some], torch.ones_like(confidence))
+        deltas = tail.derivatives(h, predicted)
+        if not layers:
+            layers = [h.new_zeros(classes, *_shape(call)) for call in tail.calls]
+        for c, rows in _groups(predicted):
+            for call, delta, total in zip(tail.calls, deltas, layers, strict=True):
+                total[c] += _weighted(call, delta, rows, confidence)
+    squares = torch.stack([layer.flatten(1).square().sum(1) for layer in layers])
+    return Directions(layers, squares.sum(0).sqrt(), meetings)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the network says of each sample, in the order of ``index``; all ``[n]``.
+
+    ``own``: its probability of the given label. ``log_odds``: of the given
+    label against all others, by Bayes' rule. ``other``: the best other label.
+    ``margin``: logit of the given label less that of the other. ``agreement``:
+    cosine of grad h_c with the way of its class, for the given less the other.
+    """
+
+    own: Tensor
+    log_odds: Tensor
+    other: Tensor
+    margin: Tensor
+    agreement: Tensor
+
+
+def signals(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, directions: Directions) -> Signals:
+    """One pass over the samples: a forward pass, and a backward pass through the tail for each of two logits."""
+    order = given[index].argsort(stable=True)  # samples of one class together: few groups in a chunk
+    log_share = (directions.meetings + 1).div((directions.meetings + 1).sum(1, keepdim=True)).log()
+    found: list[tuple[Tensor, ...]] = []
+    for some, h in tail.chunks(fetch, index[order]):
+        label, seen = given[some], h.detach()
+        column = label.unsqueeze(1)
+        others = seen.scatter(1, column, -torch.inf)
+        other = others.argmax(1)
+        evidence = seen.log_softmax(1) + log_share[:, label].T  # log of P(true = j | x) P(given | true = j)
+        own = evidence.gather(1, column).squeeze(1)
+        rest = evidence.scatter(1, column, -torch.inf).logsumexp(1)
+        cosines = []
+        for logits, again in ((label, True), (other, False)):
+            cosines.append(_cosines(tail, tail.derivatives(h, logits, again), logits, directions))
+        found.append(
+            (
+                seen.softmax(1).gather(1, column).squeeze(1),
+                own - rest,
+                other,
+                (seen.gather(1, column) - others.gather(1, other.unsqueeze(1))).squeeze(1),
+                cosines[0] - cosines[1],
+            )
+        )
+    back = order.argsort()
+    return Signals(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
+
+
+def _cosines(tail: Tail, deltas: list[Tensor], logits: Tensor, directions: Directions) -> Tensor:
+    """Of each sample's derivative with the way of its logit's class; 0 where one of them is zero."""
+    squares, products = torch.zeros_like(deltas[-1][:, 0]), torch.zeros_like(deltas[-1][:, 0])
+    groups = _groups(logits)
+    for call, delta, ways in zip(tail.calls, deltas, directions.layers, strict=True):
+        if hasattr(call, "factors"):
+            left, right = call.factors(delta)
+            squares += left.square().sum(1) * right.square().sum(1)
+            for c, rows in groups:
+                products[rows] += ((right[rows] @ ways[c].T) * left[rows]).sum(1)
+        else:
+            each = call.gradient(delta).flatten(1)
+            squares += each.square().sum(1)
+            for c, rows in groups:
+                products[rows] += each[rows] @ ways[c].flatten()
+    scale = squares.sqrt() * directions.lengths[logits]
+    return torch.where(scale > 0, products / scale, 0.0)
+
+
+def _groups(classes: Tensor) -> list[tuple[int, Tensor]]:
+    """Each class that occurs, with its rows."""
+    order = classes.argsort(stable=True)
+    names, counts = classes[order].unique_consecutive(return_counts=True)
+    return list(zip(names.tolist(), order.split(counts.tolist()), strict=True))
+
+
+def _shape(call) -> tuple[int, int]:
+    """Of a layer's matrix, the bias in its last column."""
+    module = call.module
+    outputs = len(module.weight)
+    return outputs, sum(p.numel() for p in module.parameters(recurse=False)) // outputs
+
+
+def _weighted(call, delta: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of a layer's gradients over some rows: ``[outputs, inputs (+ 1)]``."""
+    if hasattr(call, "factors"):
+        left, right = call.factors(delta)
+        return (left[rows] * weights[rows].unsqueeze(1)).T @ right[rows]
+    each = call.gradient(delta)[rows]
+    return torch.einsum("n,nij->ij", weights[rows], each)
