@@ -14,6 +14,7 @@ Data runs one way, and a room imports only the rooms above it in this list:
     stopped, tangents        a training that stops by itself; derivatives of logits along those of their class
     findings, suspects       which labels are wrong: the signals, and what they say
     comparison, stopping     the same with errors that are known, against other methods; rules for stopping
+    published                the most suspicious labels of data sets as they are
     presets                  the settings that several chapters use
     records                  run once, replay for ever
     claims, figures          verdicts and pictures drawn from histories

@@ -11,6 +11,7 @@ from lib.experiments import Experiment
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
+from lib.published import PublishedSuspects
 from lib.stopped import Recipe
 from lib.stopping import StopRules
 from lib.train import TrainConfig
@@ -134,3 +135,12 @@ def stop_rules(profile: str, noise_rate: float) -> StopRules:
         data=DataConfig("mnist", train_size=6000, test_size=2000), noise=NoiseConfig(noise_rate),
         model=ModelConfig((256, 256)), recipe=Recipe(epochs=30),
     )  # fmt: skip
+
+
+def published(name: str) -> PublishedSuspects:
+    """All training images with the labels they were published with."""
+    if name == "cifar10":
+        return PublishedSuspects(
+            data=DataConfig(name), model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=12), pool=2
+        )
+    return PublishedSuspects(data=DataConfig(name), model=ModelConfig((256, 256)))

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 
 import lib
-from lib import angles, comparison, derivatives, dual_gradient, experiments, kernels, stopped, stopping
+from lib import angles, comparison, derivatives, dual_gradient, experiments, kernels, published, stopped, stopping
 from lib.experiments import Experiment, Recordable, as_dict
 from lib.files import atomic, move_aside
 from lib.observe import Row
@@ -414,7 +414,7 @@ KINDS = {
     one.kind: one
     for one in (
         Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS,
-        derivatives.SelectiveTraining, comparison.FindWrongLabels, stopping.StopRules,
+        derivatives.SelectiveTraining, comparison.FindWrongLabels, stopping.StopRules, published.PublishedSuspects,
     )
 }  # fmt: skip
 PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}

@@ -34,6 +34,7 @@ ROUND = 64  # steps at least, before the held-out samples are asked again
 MOST_STEPS = 1000  # of an epoch: more samples make larger batches
 BATCH = 64
 LARGEST_BATCH = 1024
+CHUNK = 2**23  # numbers of which sums are taken at once, as float64
 LONGEST_AVERAGE = 0.99  # the share of the old average that a step keeps, at most
 
 
@@ -90,12 +91,12 @@ class Inputs:
     ``values``: uint8 or float ``[n, channels, height, width]``, or float ``[n, features]``; they stay as they are.
     """
 
-    def __init__(self, values: Tensor, device: torch.device, chunk: int = 8192) -> None:
+    def __init__(self, values: Tensor, device: torch.device) -> None:
         self.values = values.to(device)
         self.device = device
         kept = [0, *range(2, values.ndim)]
         total = square = torch.zeros((), dtype=torch.float64, device=device)
-        for some in self.values.split(chunk):
+        for some in self.values.split(max(1, min(8192, CHUNK // values[0].numel()))):
             some = some.double()
             total = total + some.sum(kept)
             square = square + some.square().sum(kept)
@@ -163,9 +164,11 @@ def train_until_stop(
     """
     run = _Training(model, inputs, given, recipe)
     keeper = _Keeper(checkpoint, _fingerprint(inputs, given, recipe, model)) if checkpoint else None
-    if keeper:
-        keeper.restore(run)
-    with Machine(recipe.device).cpu_threads(model, run.batch, math.prod(inputs.shape[1:])):
+    threads = Machine(recipe.device).cpu_threads(model, run.batch, math.prod(inputs.shape[1:]))
+    with threads, torch.random.fork_rng([inputs.device] if inputs.device.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)  # dropout draws from torch's own generator, and knows no other
+        if keeper:
+            keeper.restore(run)
         for _ in bar(range(len(run.history), run.rounds), "rounds", "round", progress):
             if run.finished:
                 break
@@ -304,6 +307,7 @@ class _Training:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "order": self.draws.get_state(),
+            "dropout": _torch_state(self.given.device),
             "history": self.history,
             "margins": self.margins,
             "before": self.before,
@@ -317,8 +321,22 @@ class _Training:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.draws.set_state(state["order"].cpu())
+        _set_torch_state(self.given.device, state["dropout"].cpu())
         self.history, self.best_round = state["history"], state["best_round"]
         self.margins, self.before, self.best = state["margins"], state["before"], state["best"]
+
+
+def _torch_state(device: torch.device) -> Tensor:
+    """Of the generator from which modules on a device draw."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_torch_state(device: torch.device, state: Tensor) -> None:
+    """The reverse of `_torch_state`."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def _average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:

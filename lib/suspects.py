@@ -56,7 +56,9 @@ def judge(
     classes = len(labelled.class_names)
     model = (model or recipe.build(inputs.shape, classes)).to(device)
     _check_outputs(model, inputs, classes)
-    Tail(model, layers)  # an unknown kind of layer is said before the training
+    Tail(
+        model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers
+    )  # what it refuses is said before the training
     begun = time.perf_counter()
     stopped = train_until_stop(model, inputs, given, recipe, checkpoint=checkpoint, progress=progress)
     return conclude(labelled, stopped, inputs, given, recipe, layers, time.perf_counter() - begun)
@@ -87,7 +89,8 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
     """What a network says of every sample: a pass over some for the directions, and one over all; tensors [n]."""
     n, device = len(given), given.device
     some = torch.randperm(n, generator=generator(recipe.seed, "directions"))[: DIRECTION_SAMPLES * classes].to(device)
-    with Machine(recipe.device).cpu_threads(model, 4096, math.prod(inputs.shape[1:])), Tail(model, layers) as tail:
+    tail = Tail(model, inputs(some[:1]), layers)
+    with Machine(recipe.device).cpu_threads(model, 4096, math.prod(inputs.shape[1:])), tail:
         directions = class_directions(tail, inputs, some, given, classes)
         return signals(tail, inputs, torch.arange(n, device=device), given, directions)
 

@@ -7,6 +7,7 @@ a sample is kept: norms and products follow from each layer's two factors
 (`lib.angles`), chunk by chunk.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,22 +26,32 @@ Fetch = Callable[[Tensor], Tensor]  # positions [b] to what the network sees of 
 class Tail:
     """The last layers of a network: what went into them and came out, while it is entered.
 
-    ``depth`` layers with parameters, in the order in which the network holds
-    them; fewer where a layer of a kind without known factors comes before.
-    Outside it the network is as it was. ValueError if its last layer is of no known kind.
+    ``depth`` layers with parameters, in the order in which they are used for a
+    ``sample`` [1, ...]; fewer where a layer comes before whose derivative has no
+    known factors: one of another kind, or one that is used twice. Outside
+    it the network is as it was. ValueError if that is so of its last layer, or if
+    its answer to one sample depends on the others.
     """
 
-    def __init__(self, model: nn.Module, depth: int = TAIL) -> None:
-        owners = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    def __init__(self, model: nn.Module, sample: Tensor, depth: int = TAIL) -> None:
+        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None for m in model.modules()):
+            raise ValueError(
+                "a BatchNorm without running statistics answers by the batch; it has no answer to one sample"
+            )
+        used = _uses(model, sample)
+        times = Counter(module for module, _ in used)
         self.modules: list[nn.Module] = []
-        for module in reversed(owners[-depth:]):
-            if type(module) not in FACTORS:
+        for module, came_in in reversed(used[-depth:]):
+            if times[module] > 1 or not _has_factors(module, came_in):
                 break
             self.modules.insert(0, module)
         if not self.modules:
             known = ", ".join(kind.__name__ for kind in FACTORS)
-            last = type(owners[-1]).__name__ if owners else "none"
-            raise ValueError(f"the network's last layer with weights is {last}; tangents are known for {known}")
+            last = type(used[-1][0]).__name__ if used else "none"
+            raise ValueError(
+                f"the network's last layer with weights is {last}; tangents are known for {known}, without groups or "
+                "other padding than zeros, each used once, on one vector or image a sample"
+            )
         self._model = model
         self.calls: list = []
 
@@ -58,8 +69,9 @@ class Tail:
         for p, learns in self._learning:
             p.requires_grad_(learns)
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         self.calls.append(FACTORS[type(module)](module, inputs[0].detach(), output))
+        return output.clone()  # an activation that works in place then leaves what is kept alone
 
     def chunks(self, fetch: Fetch, index: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Positions and logits of all samples in ``index``, as many at once as fit; a graph each, for `derivatives`."""
@@ -74,6 +86,29 @@ class Tail:
         """Derivative of each sample's own logit (``logits`` [b]) by what came out of each layer."""
         chosen = h.gather(1, logits.unsqueeze(1)).sum()
         return list(torch.autograd.grad(chosen, [call.output for call in self.calls], retain_graph=again))
+
+
+def _uses(model: nn.Module, sample: Tensor) -> list[tuple[nn.Module, Tensor]]:
+    """Layers with parameters of their own and what goes into them, in the order in which they are used."""
+    found: list[tuple[nn.Module, Tensor]] = []
+    owners = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    handles = [m.register_forward_pre_hook(lambda module, inputs: found.append((module, inputs[0]))) for m in owners]
+    try:
+        with eval_mode(model), torch.no_grad():
+            model(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _has_factors(module: nn.Module, came_in: Tensor) -> bool:
+    """Whether `FACTORS` hold for a layer as it is set up and used."""
+    if type(module) not in FACTORS:
+        return False
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return isinstance(module, nn.BatchNorm2d) or came_in.ndim == 2
 
 
 @dataclass(frozen=True)
@@ -99,7 +134,9 @@ def class_directions(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, cla
     meetings = torch.zeros(classes, classes, device=given.device)
     for some, h in tail.chunks(fetch, index):
         confidence, predicted = h.detach().softmax(1).max(1)
-        meetings.view(-1).index_add_(0, predicted * classes + given[some], torch.ones_like(confidence))
+        meetings.view(-1).index_add_(
+            0, predicted * classes + given[some], torch.ones_like(confidence, dtype=meetings.dtype)
+        )
         deltas = tail.derivatives(h, predicted)
         if not layers:
             layers = [h.new_zeros(classes, *_shape(call)) for call in tail.calls]
