@@ -82,7 +82,8 @@ count = chapters.default(seeds, 3)
 if not 3 <= count <= 10:
     raise ValueError(f"seeds cannot be {count}: the live sweep has 3 to 10 points")
 ledger = claims.Ledger("16_running_sweeps", profile, live=True)
-folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+stores = tempfile.TemporaryDirectory(prefix="sweep-")
+folder = Path(stores.name)
 rates = [round(0.45 - 0.04 * i, 2) for i in range(count)]
 (folder / "live.yml").write_text(f"""\
 notebook: 01_phenomenon_in_a_minute
@@ -182,6 +183,7 @@ ledger.check(
     figure="fig-sweep-live",
     measured={"largest difference": apart.to_numpy()},
     passes=apart.to_numpy() == 0,
+    each="point",
 )
 ledger.check(
     "sweep-runs-once",
@@ -194,6 +196,7 @@ ledger.check(
         "kernels": [after[rate][0]["attempts"] for rate in rates],
     },
     passes=[before[rate] == after[rate] and after[rate][0]["attempts"] == 1 for rate in rates],
+    each="point",
 )
 
 # %% [markdown]
@@ -230,6 +233,7 @@ show.markdown(f"Measured on {records.count(os.cpu_count(), 'core')}, each worker
 show.table(
     rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
 )
+stores.cleanup()
 
 # %% [markdown]
 # Planning and collecting read every file of a store and check it: seconds for ten thousand points. `make bench`

@@ -736,7 +736,10 @@ def test_a_point_that_kills_its_workers_fails_and_the_others_are_done(tiny):
 @pytest.mark.slow
 def test_an_interrupt_is_a_sentence_and_no_failure_of_a_point(tiny):
     tiny.yaml(SLOW)
-    command, pipe = tiny.command("--workers", "2", "--threads", "1"), subprocess.PIPE
+    # A test run in the background may have been told to ignore interrupts, and would pass that on.
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", heed, *tiny.command("--workers", "2", "--threads", "1")]
+    pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         wait_for(lambda: tiny.events("end") and running(tiny), "a point in mid-run")
         left = running(tiny)
