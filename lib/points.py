@@ -222,9 +222,9 @@ class Store:
             raise StoreFailed(f"{folder} could not be written: {error}") from error
 
     def fail(self, task: Task, error: str) -> None:
-        """Mark a point as failed that no worker could finish."""
+        """Mark a point as failed that no worker could finish, unless somebody else ran it since."""
         with self.claim(task.name) as mine:
-            if mine and self.look(task.name)[0] is None:
+            if mine and seal_of(self.look(task.name)[0]) == task.seen:
                 self.put(task.name, _mark(task, "failed", error=error), None, ROWS.empty_table())
 
 
