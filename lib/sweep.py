@@ -86,11 +86,6 @@ class Sweep:
     figure: Figure | None = None
     varied: tuple[str, ...] = ()  # parameters that differ between points
 
-    @property
-    def names(self) -> list[str]:
-        """All parameters given, the fixed ones first."""
-        return list(dict.fromkeys(name for point in self.points for name in point))
-
     def label(self, given: Mapping[str, Any]) -> str:
         """A point in words: what it has that others have otherwise."""
         shown = {name: given[name] for name in self.varied if name in given} or given

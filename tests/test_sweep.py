@@ -380,6 +380,35 @@ def test_folders_that_are_no_store_are_refused(tiny):
         sweep.plan(one, tiny.store)
 
 
+def test_two_sweeps_may_make_one_store_at_once(tiny, monkeypatch):
+    whole = points.atomic
+
+    @contextmanager
+    def meanwhile(path):
+        with whole(path) as part:
+            monkeypatch.setattr(points, "atomic", whole)
+            Store(tiny.store.folder).open(create=True)  # while the other one has written half of its first file
+            yield part
+
+    monkeypatch.setattr(points, "atomic", meanwhile)
+    tiny.store.open(create=True)
+    assert states(tiny.store, tiny.sweep(SQUARES)) == ["missing"] * 4
+
+
+def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is_not(tiny):
+    tiny.store.open(create=True)
+    one = tiny.sweep("grid: {product: {x: [1.0]}}\n")
+    code = stamps.notebook_code(one.notebook)
+    name = fake(tiny.store, one, {"x": 1.0}, "failed")
+    seen = points.seal_of(tiny.store.look(name)[0])
+    task = Task(str(tiny.store.folder), name, str(one.notebook), {"x": 1.0}, code, 1, seen)
+    tiny.store.fail(task, "KilledWorker: too little memory?")
+    assert tiny.store.look(name)[0]["error"] == "KilledWorker: too little memory?"
+    fake(tiny.store, one, {"x": 1.0})  # another sweep
+    tiny.store.fail(task, "KilledWorker: too little memory?")
+    assert states(tiny.store, one) == ["done"]
+
+
 def test_the_claim_of_a_live_process_holds_and_that_of_a_dead_one_does_not(tiny):
     tiny.store.open(create=True)
     hold = f"with Store(Path({str(tiny.store.folder)!r})).claim('p'): print('mine', flush=True); time.sleep(600)"
