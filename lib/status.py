@@ -103,12 +103,14 @@ def page(tables: Sequence[Collected], folder: Path) -> str:
     """The sweeps as MyST: a table of their states, then each with its failures and its figure (into ``folder``)."""
     if not tables:
         return "No sweep has been published yet: `python -m lib sweep NAME --publish`."
-    head = "| sweep | notebook | points | done | failed | missing | seconds | device | made | code |"
-    lines = [head, "|" + " --- |" * 10]
-    lines += [f"| {' | '.join(_row(one))} |" for one in tables]
+    lines = ["| sweep | points | done | failed | missing |", "|" + " --- |" * 5]
+    for one in tables:
+        counts = one.points["state"].value_counts()
+        cells = [f"`{one.name}`", len(one.points), *(counts.get(state, 0) for state in ("done", "failed", "missing"))]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     folder.mkdir(parents=True, exist_ok=True)
     for one in tables:
-        lines += ["", f"## {one.title}", ""]
+        lines += ["", f"## {one.title}", "", _provenance(one), ""]
         if one.figure:
             drawn = draw(one)
             drawn.savefig(folder / f"{one.name}.png")
@@ -132,22 +134,18 @@ def _given(point: dict) -> str:
     return ", ".join(f"`{name}={value}`" for name, value in given.items()) or f"Point `{point['point']}`"
 
 
-def _row(one: Collected) -> list[str]:
-    points = one.points
-    counts = points["state"].value_counts()
-    ran = points[points["state"].isin(["done", "failed"])]
-    dates = sorted(date[:10] for date in ran["ran_at"].dropna())
+def _provenance(one: Collected) -> str:
+    """What was run, where and when, in a sentence."""
     chapter = "/" not in one.notebook  # others have no page
-    return [
-        f"`{one.name}`",
-        f"{{doc}}`/notebooks/{one.notebook}`" if chapter else f"`{one.notebook}`",
-        str(len(points)),
-        *(str(counts.get(state, 0)) for state in ("done", "failed", "missing")),
-        f"{ran['point_seconds'].sum():,.0f}",
-        ", ".join(sorted(set(ran["ran_on"].dropna()))),
-        dates[-1] if dates else "",
-        _code(one.notebook, sorted(set(ran["code_id"].dropna()))),
-    ]
+    notebook = f"{{doc}}`/notebooks/{one.notebook}`" if chapter else f"`notebooks/{one.notebook}.ipynb`"
+    what = f"`{one.name}`: {len(one.points)} points of {notebook}"
+    ran = one.points[one.points["state"].isin(["done", "failed"])]
+    if ran.empty:
+        return f"*{what}; not run yet.*"
+    devices = " and ".join(sorted(set(ran["ran_on"])))
+    code = _code(one.notebook, sorted(set(ran["code_id"])))
+    seconds, date = ran["point_seconds"].sum(), ran["ran_at"].max()[:10]
+    return f"*{what}; {seconds:,.0f} s in all on {devices}, {date}; code {code}.*"
 
 
 def _code(notebook: str, made_by: Sequence[str]) -> str:
