@@ -67,7 +67,8 @@ seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None
 #
 # A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
 # with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts; `collect` names the
-# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`. This one varies the share of wrong
+# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`, and beside them notebooks of one condition
+# each, for grids of your own: `python -m lib parameters single_mix` lists what one takes. This one varies the share of wrong
 # labels of {doc}`/notebooks/01_phenomenon_in_a_minute`.
 
 # %%
