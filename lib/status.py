@@ -103,11 +103,11 @@ def page(tables: Sequence[Collected], folder: Path) -> str:
     """The sweeps as MyST: a table of their states, then each with its failures and its figure (into ``folder``)."""
     if not tables:
         return "No sweep has been published yet: `python -m lib sweep NAME --publish`."
-    lines = ["| sweep | points | done | failed | missing |", "|" + " --- |" * 5]
+    lines = ["| sweep | points | of them |", "| --- | --- | --- |"]
     for one in tables:
-        counts = one.points["state"].value_counts()
-        cells = [f"`{one.name}`", len(one.points), *(counts.get(state, 0) for state in ("done", "failed", "missing"))]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        states = one.points["state"].value_counts().sort_index()
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        lines.append(f"| `{one.name}` | {len(one.points)} | {counts} |")
     folder.mkdir(parents=True, exist_ok=True)
     for one in tables:
         lines += ["", f"## {one.title}", "", _provenance(one), ""]

@@ -971,7 +971,7 @@ def test_a_figure_of_nothing_is_said(stored, tiny):
 def test_the_status_page_counts_points_and_names_failures(stored, tiny):
     made = published(stored, tiny, FIGURE)
     text = status.page([made], tiny.folder / "pictures")
-    assert "| `tiny` | 4 | 2 | 1 | 1 |" in text
+    assert "| `tiny` | 4 | 2 done, 1 failed, 1 missing |" in text
     assert re.search(r"\*`tiny`: 4 points of {doc}`/notebooks/tiny`; 0 s in all on .*CPU.*, 20\d\d-", text)
     assert "## Some squares" in text
     assert ":::{figure} pictures/tiny.png\n:name: fig-sweep-tiny\n:alt: A line that rises.\nThey rise.\n:::" in text
