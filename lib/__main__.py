@@ -103,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 SWEEP_HELP = """\
 Run a notebook over a grid of parameters. SWEEP is one of notebooks/sweeps (list them by leaving it out) or a YAML file:
 
-  notebook: 01_phenomenon_in_a_minute   a chapter, or the path of a notebook from the YAML's folder
+  notebook: single_run                  one condition (single_run, single_mix, single_penalty), a chapter, or the path
+                                        of a notebook from the YAML's folder; `parameters NOTEBOOK` says what it takes
   title: ...                            a line for the status page
   parameters: {profile: smoke}          the same for all points
   grid:                                 the parts below are combined, each with each
@@ -112,7 +113,8 @@ Run a notebook over a grid of parameters. SWEEP is one of notebooks/sweeps (list
     list: [{a: 1, b: 3}, {a: 2}]          points one by one
     seeds: 5                              seed = 0 ... 4, or {parameter: NAME, count: 5, first: 0}
   collect: {claims: true, tables: []}   all claims or a list of them; tables shown by lib.show.result
-  figure: {name: CLAIM, quantity: VALUE, x: PARAMETER, by: PARAMETER, ylabel: ..., caption: ..., alt: ...}
+  figure: {name: CLAIM or table, quantity: VALUE, x: PARAMETER, by: PARAMETER, panel: PARAMETER, ...}
+                                        by: a curve each; panel: a panel each; xscale: log; ylabel, caption, alt
 """
 SWEEP_END = """\
 A point that is in the store is not run again, unless its notebook, the book's code or its files changed, or it failed.
@@ -336,7 +338,8 @@ def _data(options: argparse.Namespace) -> int:
 def _keep(options: argparse.Namespace) -> int:
     from lib import chapters
 
-    twins = [path.stem for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))]
+    paths = [*sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py")), *sorted((NOTEBOOKS / "sweeps").glob("*.py"))]
+    twins = [str(path.relative_to(NOTEBOOKS).with_suffix("")) for path in paths]
     for name in options.chapters or twins:
         print(name, flush=True)
         stem = next((twin for twin in twins if name in twin), None)

@@ -1,8 +1,9 @@
 """Chapters as files: their parameters, their runs, their outputs.
 
 A chapter is ``notebooks/NN_name.ipynb`` with outputs kept, and its py:percent
-twin. Its ``parameters`` cell holds annotated assignments with comments, which
-are its help text and what every value given is checked against.
+twin; the same goes for notebooks of one condition in ``notebooks/sweeps``.
+A ``parameters`` cell holds annotated assignments with comments, which are its
+help text and what every value given is checked against.
 """
 
 import ast
@@ -105,6 +106,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
+def singles() -> list[str]:
+    """The notebooks of one condition each, made for sweeps and no chapters: "sweeps/NAME"."""
+    return sorted(f"sweeps/{path.stem}" for path in (NOTEBOOKS / "sweeps").glob("*.ipynb"))
+
+
 def find(name: str) -> Path:
     """The notebook that ``name`` (number, name, file) means; ValueError names what there is."""
     stem = Path(name).stem
@@ -112,7 +118,10 @@ def find(name: str) -> Path:
         number, _, rest = chapter.partition("_")
         if stem in (chapter, rest, number, number.lstrip("0")):
             return NOTEBOOKS / f"{chapter}.ipynb"
-    raise ValueError(f"unknown chapter {name!r}; there are: {', '.join(names())}")
+    for single in singles():
+        if stem == Path(single).stem:
+            return NOTEBOOKS / f"{single}.ipynb"
+    raise ValueError(f"unknown chapter {name!r}; there are: {', '.join([*names(), *singles()])}")
 
 
 def parameters(path: Path) -> list[Parameter]:

@@ -1,11 +1,13 @@
 """Where the points of a sweep run: a Dask cluster on this machine, or any whose scheduler has an address."""
 
+import asyncio
 import logging
 import os
 import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -36,7 +38,7 @@ class Cluster:
     workers: int | None = None
     threads: int | None = None
     per_card: int = 1
-    timeout: float = 10.0  # seconds to reach a scheduler
+    timeout: float = 6.0  # seconds to reach a scheduler
 
     def __post_init__(self) -> None:
         for name in ("workers", "threads", "per_card"):
@@ -89,12 +91,14 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
         if cluster.scheduler:
             threads = cluster.threads or 1
             try:
+                _reach(cluster.scheduler, cluster.timeout)
                 client = Client(cluster.scheduler, timeout=cluster.timeout, set_as_default=False)
-            except (OSError, ValueError, TimeoutError) as error:
+            except Exception as error:  # what else answers there can make Dask's reading fail in any way
                 raise ClusterLost(
                     f"no Dask scheduler answers at {cluster.scheduler} within {cluster.timeout:.0f} s "
                     f"({type(error).__name__}). Check that `dask scheduler` is running there, that the address has "
-                    "the form tcp://HOST:8786, that no firewall is in between, and that both sides use TLS or neither"
+                    "the form tcp://HOST:8786 (8787 is its dashboard), that no firewall is in between, and that both "
+                    "sides use TLS or neither"
                 ) from None
             with client:
                 workers = client.scheduler_info(n_workers=-1)["workers"]
@@ -110,6 +114,19 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
             tell(f"workers on this machine: {local.workers}; threads of each: {local.threads}; cards: {on}")
             tell(_dashboard(client))
             yield client, local.threads
+
+
+def _reach(address: str, timeout: float) -> None:
+    """Shake hands with a scheduler; raises whatever goes wrong. A client that cannot takes 20 s more to give up."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def shake() -> None:
+        comm = await connect(address, timeout=timeout, **Security().get_connection_args("client"))
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as aside:  # a notebook that calls us has an event loop of its own
+        aside.submit(asyncio.run, shake()).result()
 
 
 def _dashboard(client: Any) -> str:
@@ -170,7 +187,9 @@ def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
                 )
 
 
-def outcomes(client: Any, tasks: Mapping[str, Task], store: Store, *, local: bool) -> Iterator[Outcome]:
+def outcomes(
+    client: Any, tasks: Mapping[str, Task], store: Store, tell: Callable[[str], None], *, local: bool
+) -> Iterator[Outcome]:
     """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
 
     ``local``: the cluster is this process's own.
@@ -193,8 +212,9 @@ def outcomes(client: Any, tasks: Mapping[str, Task], store: Store, *, local: boo
         return as_completed(futures, loop=client.loop)
 
     completed = submit_all(tasks.values())
+    told = 0
     while True:
-        busy = []
+        busy: list[Task] = []
         for future in _watched(completed, client, local):
             task = pending.pop(future.key)
             if future.cancelled():
@@ -225,5 +245,8 @@ def outcomes(client: Any, tasks: Mapping[str, Task], store: Store, *, local: boo
                 yield outcome
         if not busy:
             return
+        if len(busy) != told:
+            told = len(busy)
+            tell(f"  another sweep is running {told} of these points: waiting for it")
         time.sleep(BUSY_PAUSE)
         completed = submit_all(busy)

@@ -35,7 +35,6 @@ from lib.train import Machine
 NORMALISE = ("each", "mix", "none")
 CLEAN_BATCHES = ("same", "other", "trusted")
 TINY = 1e-12  # added to a gradient's length, as the experiments do
-COLLAPSED = 0.5  # a test error from which the original experiment calls a network collapsed
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,8 @@ class Samples:
     """Images and labels of some members on a device: float images ``[n, channels, height, width]``.
 
     Pixels are standardised by channel with mean and deviation of the training
-    images. ``given`` [R, n] are each member's labels, ``order`` gives the
-    positions that its network is trained on.
+    images. ``true`` [n] are the right labels, ``given`` [R, n] each member's;
+    `batches` and `clean_batch` draw positions among them.
     """
 
     def __init__(self, task: Task, members: Sequence[Member], config: DualConfig, pool: int, augment: bool) -> None:
@@ -238,11 +237,12 @@ class Dual:
         labels = self.samples.test_labels
         with torch.no_grad():
             for some, answers in zip(self.samples.test_images.split(2000), labels.split(2000), strict=True):
-                h = self.module(some)
+                hidden = self.module.features(some)
+                h = self.module.read_out(hidden)
                 answers = answers.expand(len(h), -1)
                 errors.append((h.argmax(2) != answers).float())
                 losses.append(nn.functional.cross_entropy(h.transpose(1, 2), answers, reduction="none"))
-                features.append(self.module.features(some).amax(2))
+                features.append(hidden.amax(2))
                 logits.append(h)
         h = torch.cat(logits, dim=1)
         return {
@@ -533,11 +533,6 @@ def closed_loop(mixes: Sequence[float], dwell: int, lr: float, *, warm_up: int) 
         raise ValueError(f"a loop needs two or more rising mixes, not {tuple(mixes)}")
     up = [(float(mix), dwell, lr) for mix in mixes]
     return ((float(mixes[0]), warm_up, lr), *up, *reversed(up))
-
-
-def loop_area(mixes: Sequence[float], up: Tensor, down: Tensor) -> Tensor:
-    """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
-    return torch.trapezoid(down - up, torch.as_tensor(mixes, dtype=down.dtype), dim=0)
 
 
 class WrongCheckpoint(ValueError):

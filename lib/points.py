@@ -90,7 +90,6 @@ class Outcome:
     error: str = ""
     seconds: float = 0.0  # of the whole point
     compute: float = 0.0  # of its cells
-    damage: str = ""  # what was wrong with what the store had of it
 
 
 def point_id(notebook: str, given: Mapping[str, Any]) -> str:
@@ -117,9 +116,10 @@ class Store:
             found = FORMAT
             if create:
                 try:
+                    # This first: another sweep that makes the same store now would find a file and call it no store.
+                    self.points.mkdir(parents=True, exist_ok=True)
                     with atomic(head) as part:
                         part.write_text(json.dumps({"format": FORMAT, "book": lib.__version__}) + "\n")
-                    self.points.mkdir(exist_ok=True)
                 except OSError as error:
                     raise StoreFailed(f"{self.folder} cannot be made a store: {error}") from error
         except NotADirectoryError:
@@ -222,9 +222,9 @@ class Store:
             raise StoreFailed(f"{folder} could not be written: {error}") from error
 
     def fail(self, task: Task, error: str) -> None:
-        """Mark a point as failed that no worker could finish."""
+        """Mark a point as failed that no worker could finish, unless somebody else ran it since."""
         with self.claim(task.name) as mine:
-            if mine and self.look(task.name)[0] is None:
+            if mine and seal_of(self.look(task.name)[0]) == task.seen:
                 self.put(task.name, _mark(task, "failed", error=error), None, ROWS.empty_table())
 
 
@@ -281,7 +281,7 @@ def run_point(task: Task) -> Outcome:
         with store.claim(task.name) as mine:
             if not mine:
                 return Outcome(task.name, "busy")
-            mark, damage = store.look(task.name)
+            mark, _ = store.look(task.name)
             if mark is not None and seal_of(mark) != task.seen:
                 return Outcome(task.name, "elsewhere", mark["error"])
             if changed := _changed(task, path):
@@ -300,7 +300,7 @@ def run_point(task: Task) -> Outcome:
             store.put(task.name, mark, nbformat.writes(notebook), numbers)
     except StoreFailed as failure:
         return Outcome(task.name, "unstored", str(failure))
-    return Outcome(task.name, mark["state"], error, time.perf_counter() - begun, compute, damage)
+    return Outcome(task.name, mark["state"], error, time.perf_counter() - begun, compute)
 
 
 def _changed(task: Task, path: Path) -> str:

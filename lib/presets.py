@@ -6,6 +6,7 @@ Each function gives the experiment of a profile; chapters vary it by
 
 from lib.comparison import FindWrongLabels
 from lib.data import DataConfig
+from lib.derivatives import SelectiveTraining
 from lib.dual_gradient import DualConfig, DualScan
 from lib.experiments import Experiment
 from lib.models import ModelConfig
@@ -144,3 +145,22 @@ def published(name: str) -> PublishedSuspects:
             data=DataConfig(name), model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=12), pool=2
         )
     return PublishedSuspects(data=DataConfig(name), model=ModelConfig((256, 256)))
+
+
+def selective(profile: str, condition: str, noise_rate: float, strength: float) -> SelectiveTraining:
+    """A penalty on derivatives on the samples of some classes: the original experiment at ``paper``, smaller below."""
+    if profile == "smoke":
+        data, model = DataConfig("digits"), ModelConfig((8, 16, 32), kind="cnn")
+        train, more = TrainConfig(lr=0.01, epochs=10, batch_size=128), {"points": 60, "measured": 2}
+    elif profile == "cpu":
+        data = DataConfig("mnist", train_size=6000)
+        model = ModelConfig((8, 16, 64), kind="cnn", standardise=PIXELS["mnist"])
+        train, more = TrainConfig(lr=1e-3, epochs=6, batch_size=128), {"pool": 2, "points": 100}
+    else:
+        data = DataConfig("mnist")
+        model = ModelConfig((32, 64, 128), kind="cnn", standardise=PIXELS["mnist"], dropout=0.5)
+        train, more = TrainConfig(lr=1e-3, epochs=15, batch_size=128), {}
+    by = 0.0 if condition == "baseline" else strength
+    return SelectiveTraining(
+        data=data, noise=NoiseConfig(noise_rate), model=model, train=train, condition=condition, strength=by, **more
+    )

@@ -8,6 +8,9 @@ import pandas as pd
 from lib.figures import SUBSETS
 from lib.records import Runs
 
+# The original experiments with two gradients call a network ordered below the one test error, collapsed from the other.
+ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
+
 
 class Angles:
     """Reads the tables of `angles.StartAngles`: arrays have one entry a seed."""
@@ -71,6 +74,11 @@ class Scan:
     def over_mixes(self, column: str, noise_rate: float | None = None) -> np.ndarray:
         """A column in the last epoch, ``[mixes, seeds]``."""
         return np.stack([self.at(column, mix, noise_rate) for mix in self.mixes])
+
+
+def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
+    return np.trapezoid(down - up, mixes, axis=0)
 
 
 def each_condition(

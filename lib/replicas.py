@@ -89,9 +89,13 @@ class Replicas(nn.Module):
             x = layer(x)
         return x
 
+    def read_out(self, features: Tensor) -> Tensor:
+        """Logits ``[R, n, classes]`` of what `features` gave."""
+        return self.layers[-1](features).transpose(1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[n, channels, height, width]`` for all alike or ``[R, n, ...]``; logits ``[R, n, classes]``."""
-        return self.layers[-1](self.features(x)).transpose(1, 2)
+        return self.read_out(self.features(x))
 
     def copy_into(self, networks: Sequence[nn.Sequential]) -> None:
         """Write the weights and statistics back into networks of the shape these were made of."""
@@ -118,6 +122,10 @@ class Single(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees: ``[1, features, n]``."""
         return self.network[:-1](x).T.unsqueeze(0)
+
+    def read_out(self, features: Tensor) -> Tensor:
+        """Logits ``[1, n, classes]`` of what `features` gave."""
+        return self.network[-1](features[0].T).unsqueeze(0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[n, channels, height, width]`` or ``[1, n, ...]``; logits ``[1, n, classes]``."""

@@ -1,6 +1,7 @@
 """What a notebook shows, wherever it runs: Jupyter, Colab, papermill or plain Python."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -52,8 +53,8 @@ def table(rows: list[list[str]], header: list[str]) -> None:
 def result(name: str, columns: Mapping[str, Sequence[float]]) -> None:
     """Show a table of numbers that a sweep can collect by its name.
 
-    ``columns``: a sequence of numbers for each column, all of one length.
-    ValueError if they are not.
+    ``columns``: a sequence of numbers for each column, all of one length; what
+    is not finite is collected as missing. ValueError if the lengths differ.
     """
     values = {column: [float(value) for value in one] for column, one in columns.items()}
     lengths = {len(one) for one in values.values()}
@@ -62,6 +63,7 @@ def result(name: str, columns: Mapping[str, Sequence[float]]) -> None:
     rows = [[f"{value:g}" for value in row] for row in zip(*values.values(), strict=True)]
     lines = [list(values), ["---"] * len(values), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    # as pairs: a notebook's JSON is written with sorted keys, and the order of the columns is meant
-    travelling = {"name": name, "columns": list(values.items())}
+    # as pairs: a notebook's JSON is written with sorted keys, and the order of the columns is meant; it knows no NaN
+    finite = [(column, [value if isfinite(value) else None for value in one]) for column, one in values.items()]
+    travelling = {"name": name, "columns": finite}
     show({"text/markdown": text, "text/plain": text}, {RESULT: travelling})

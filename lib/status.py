@@ -12,8 +12,17 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from lib import figures
+from lib.paths import NOTEBOOKS
+from lib.stamps import code_id, notebook_code
+from lib.sweep import RESERVED
 
-STYLES = (figures.CLEAN, figures.NOISY, figures.FIRST, figures.SECOND, figures.TEST, figures.TRAIN)
+LOOKS = tuple(
+    zip(
+        (figures.CLEAN, figures.NOISY, figures.FIRST, figures.SECOND, figures.TEST, figures.TRAIN),
+        ("o", "s", "^", "D", "v", "P"),
+        strict=True,
+    )
+)  # a curve each; `lib.sweep` allows no more
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class Collected:
 
     name: str
     title: str
-    notebook: str
+    notebook: str  # path from the folder of notebooks on, without suffix
     figure: dict[str, str]  # the fields of `lib.sweep.Figure`, empty for none
     table: pd.DataFrame
 
@@ -44,36 +53,64 @@ def read(path: Path) -> Collected:
 
 
 def draw(collected: Collected) -> Figure:
-    """Mean over rows as a line with marks, least to most as a band, over `x`; a curve for each value of `by`."""
+    """Mean over rows as a line with marks, least to most as a band, over `x`.
+
+    A curve for each value of `by`, a panel for each value of `panel`.
+    ValueError if the table has no such numbers.
+    """
     settings, table = collected.figure, collected.table
     chosen = table[(table["source_name"] == settings["name"]) & (table["quantity"] == settings["quantity"])]
     if chosen.empty:
         raise ValueError(f"{collected.name}: no {settings['quantity']!r} of {settings['name']!r} to draw")
-    fig, (axes,) = figures.panels(1, height=3.0)
-    by = settings.get("by")
-    groups = chosen.groupby(by) if by else [("", chosen)]
-    for (value, group), style in zip(groups, STYLES, strict=False):
-        over = group.groupby(settings["x"])["value"].agg(["mean", "min", "max"])
-        axes.fill_between(over.index, over["min"], over["max"], color=style.color, alpha=0.18, linewidth=0)
-        (line,) = axes.plot(over.index, over["mean"], "o", color=style.color, linestyle=style.line, markersize=4)
-        if by:
-            line.set_gid(f"{by} {value}")
-    axes.set(xlabel=settings["x"].replace("_", " "), ylabel=settings["ylabel"] or settings["quantity"])
-    if by:
-        figures.label_ends(axes)
+    panels = _groups(chosen, settings.get("panel", ""))
+    fig, places = figures.panels(len(panels), height=3.0 if len(panels) == 1 else 2.2)
+    ylabel = settings["ylabel"] or settings["quantity"]
+    height = min(0.0, 1.04 * chosen["value"].min()), max(0.0, 1.04 * chosen["value"].max())  # the same in all panels
+    for axes, (title, rows) in zip(places, panels, strict=True):
+        for (label, group), (style, marker) in zip(_groups(rows, settings.get("by", "")), LOOKS, strict=False):
+            over = group.groupby(settings["x"])["value"].agg(["mean", "min", "max"])
+            axes.fill_between(over.index, over["min"], over["max"], color=style.color, alpha=0.18, linewidth=0)
+            (line,) = axes.plot(
+                over.index, over["mean"], marker, color=style.color, linestyle=style.line, markersize=4.5
+            )
+            line.set_gid(label)  # label_ends reads it
+        axes.set(xscale=settings.get("xscale", "linear"), ylim=height)
+        axes.set_ylabel(f"{title}\n{ylabel}" if title else ylabel)
+        if settings.get("xscale") == "log":
+            ticks = sorted(chosen[settings["x"]].unique())
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        figures.label_ends(axes, gap=0.115 * 3.0 / (3.0 if len(panels) == 1 else 2.2))
+    places[-1].set_xlabel(_words(settings["x"]))
     return fig
+
+
+def _groups(table: pd.DataFrame, parameter: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows for each value of a parameter, with a label; all of them, with none, for no parameter."""
+    if not parameter:
+        return [("", table)]
+    return [
+        (_words(value) if isinstance(value, str) else f"{_words(parameter)} {value:g}", rows)
+        for value, rows in table.groupby(parameter)
+    ]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def page(tables: Sequence[Collected], folder: Path) -> str:
     """The sweeps as MyST: a table of their states, then each with its failures and its figure (into ``folder``)."""
     if not tables:
         return "No sweep has been published yet: `python -m lib sweep NAME --publish`."
-    head = "| sweep | chapter | points | done | failed | missing | seconds | device | made |"
-    lines = [head, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-    lines += [f"| {' | '.join(_row(one))} |" for one in tables]
+    lines = ["| sweep | points | of them |", "| --- | --- | --- |"]
+    for one in tables:
+        states = one.points["state"].value_counts().sort_index()
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        lines.append(f"| `{one.name}` | {len(one.points)} | {counts} |")
     folder.mkdir(parents=True, exist_ok=True)
     for one in tables:
-        lines += ["", f"## {one.title}", ""]
+        lines += ["", f"## {one.title}", "", _provenance(one), ""]
         if one.figure:
             drawn = draw(one)
             drawn.savefig(folder / f"{one.name}.png")
@@ -87,21 +124,35 @@ def page(tables: Sequence[Collected], folder: Path) -> str:
             ]
         for failed in one.points[one.points["state"] == "failed"].to_dict("records"):
             error = html.escape(failed["error"].splitlines()[0])
-            lines.append(f"- Point `{failed['point']}` failed: <code>{error}</code>")
+            lines.append(f"- {_given(failed)} failed: <code>{error}</code>")
     return "\n".join(lines)
 
 
-def _row(one: Collected) -> list[str]:
-    points = one.points
-    counts = points["state"].value_counts()
-    ran = points[points["state"].isin(["done", "failed"])]
-    dates = sorted(date[:10] for date in ran["ran_at"].dropna())
-    return [
-        f"`{one.name}`",
-        f"{{doc}}`/notebooks/{one.notebook}`",
-        str(len(points)),
-        *(str(counts.get(state, 0)) for state in ("done", "failed", "missing")),
-        f"{ran['point_seconds'].sum():,.0f}",
-        ", ".join(sorted(set(ran["ran_on"].dropna()))),
-        dates[-1] if dates else "",
-    ]
+def _given(point: dict) -> str:
+    """A point in words: its parameters."""
+    given = {name: value for name, value in point.items() if name not in RESERVED and not pd.isna(value)}
+    return ", ".join(f"`{name}={value}`" for name, value in given.items()) or f"Point `{point['point']}`"
+
+
+def _provenance(one: Collected) -> str:
+    """What was run, where and when, in a sentence."""
+    chapter = "/" not in one.notebook  # others have no page
+    notebook = f"{{doc}}`/notebooks/{one.notebook}`" if chapter else f"`notebooks/{one.notebook}.ipynb`"
+    what = f"`{one.name}`: {len(one.points)} points of {notebook}"
+    ran = one.points[one.points["state"].isin(["done", "failed"])]
+    if ran.empty:
+        return f"*{what}; not run yet.*"
+    devices = " and ".join(sorted(set(ran["ran_on"])))
+    code = _code(one.notebook, sorted(set(ran["code_id"])))
+    seconds, date = ran["point_seconds"].sum(), ran["ran_at"].max()[:10]
+    return f"*{what}; {seconds:,.0f} s in all on {devices}, {date}; code {code}.*"
+
+
+def _code(notebook: str, made_by: Sequence[str]) -> str:
+    """The code that made a table, and whether that is what the notebook and all that it imports are today."""
+    path = NOTEBOOKS / f"{notebook}.ipynb"
+    if not path.exists():
+        return " and ".join(made_by)
+    today = code_id(notebook_code(path))
+    states = {True: "today's code", False: "older code"}
+    return " and ".join(f"{one} ({states[one == today]})" for one in made_by)

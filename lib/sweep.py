@@ -36,6 +36,7 @@ from lib.stamps import code_id, notebook_code
 GRIDS = NOTEBOOKS / "sweeps"
 KEYS = ("title", "notebook", "parameters", "grid", "collect", "figure")
 GRID = ("product", "zip", "list", "seeds")
+CURVES = 6  # that a figure can tell apart
 # Columns of the collected table that are about a point, and what they are called in its mark. None of them, nor of
 # ROWS, is called like what notebooks call a parameter.
 POINT = {
@@ -64,6 +65,8 @@ class Figure:
     quantity: str  # which of its values
     x: str  # a parameter
     by: str = ""  # another one, a curve for each of its values
+    panel: str = ""  # another one, a panel for each of its values
+    xscale: str = "linear"  # or "log"
     ylabel: str = ""
     caption: str = ""
     alt: str = ""
@@ -83,15 +86,10 @@ class Sweep:
     figure: Figure | None = None
     varied: tuple[str, ...] = ()  # parameters that differ between points
 
-    @property
-    def names(self) -> list[str]:
-        """All parameters given, the fixed ones first."""
-        return list(dict.fromkeys(name for point in self.points for name in point))
-
     def label(self, given: Mapping[str, Any]) -> str:
         """A point in words: what it has that others have otherwise."""
         shown = {name: given[name] for name in self.varied if name in given} or given
-        return ", ".join(f"{name}={value}" for name, value in shown.items())
+        return ", ".join(f"{name}={value}" for name, value in shown.items()) or "no parameter given"
 
 
 def names() -> list[str]:
@@ -277,9 +275,13 @@ def _figure(where: str, told: Any, values: Mapping[str, Any]) -> Figure | None:
     missing = [name for name in ("name", "quantity", "x") if name not in settings]
     if missing:
         raise SweepError(f"{where}: the figure lacks {', '.join(missing)}")
-    for axis in ("x", "by"):
+    for axis in ("x", "by", "panel"):
         if settings.get(axis, "") not in ("", *values):
             raise SweepError(f"{where}: the figure's {axis} must be one of {', '.join(values)}")
+    if len(values.get(settings.get("by", ""), ())) > CURVES:
+        raise SweepError(f"{where}: the figure has room for {CURVES} curves; {settings['by']} has more values")
+    if settings.get("xscale", "linear") not in ("linear", "log"):
+        raise SweepError(f"{where}: the figure's xscale must be linear or log, not {settings['xscale']!r}")
     return Figure(**{name: str(value) for name, value in settings.items()})
 
 
@@ -355,6 +357,7 @@ class Summary:
     done: int = 0  # now
     elsewhere: int = 0  # by another sweep in the meantime
     failed: dict[str, str] = field(default_factory=dict)  # point in words → error
+    folders: dict[str, str] = field(default_factory=dict)  # of the failed ones in the store: what ran is there
     seconds: float = 0.0
     compute: float = 0.0  # of the cells of the points done now
     overhead: list[float] = field(default_factory=list)  # seconds beyond it, of each point
@@ -369,7 +372,10 @@ class Summary:
         if self.overhead:
             mean = sum(self.overhead) / len(self.overhead)
             lines.append(f"{self.compute:.0f} s in cells; a point took {mean:.1f} s beyond its cells")
-        return lines + [f"  FAILED {label}: {error.splitlines()[0]}" for label, error in self.failed.items()]
+        return lines + [
+            f"  FAILED {label}: {error.splitlines()[0]} (points/{self.folders[label]})"
+            for label, error in self.failed.items()
+        ]
 
 
 def run(
@@ -412,7 +418,7 @@ def run(
         }
         labels = {point.name: sweep.label(point.given) for point in todo}
         report = _Progress(len(todo), tell)
-        for outcome in outcomes(client, tasks, store, local=not cluster.scheduler):
+        for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
             _count(summary, outcome, labels[outcome.name], report)
     summary.seconds = time.perf_counter() - begun
     return summary
@@ -424,6 +430,7 @@ def _count(summary: Summary, outcome: Outcome, label: str, report: "_Progress") 
         summary.overhead.append(outcome.seconds - outcome.compute)
     if outcome.state == "failed" or (outcome.state == "elsewhere" and outcome.error):
         summary.failed[label] = outcome.error
+        summary.folders[label] = outcome.name
         report.ended(label, f"FAILED {outcome.error.splitlines()[0]}", loud=True)
     elif outcome.state == "elsewhere":
         summary.elsewhere += 1
@@ -543,6 +550,8 @@ def _column(values: Sequence[Any]) -> pa.Array:
 def write_table(table: pa.Table, path: Path, sweep: Sweep) -> None:
     """Write a collected table whole, with what it was collected from in its metadata."""
     figure = asdict(sweep.figure) if sweep.figure else {}
-    told = {"sweep": sweep.name, "title": sweep.title, "notebook": sweep.notebook.stem, "figure": figure}
+    own = sweep.notebook.is_relative_to(NOTEBOOKS)
+    notebook = sweep.notebook.relative_to(NOTEBOOKS).with_suffix("").as_posix() if own else sweep.notebook.stem
+    told = {"sweep": sweep.name, "title": sweep.title, "notebook": notebook, "figure": figure}
     with atomic(path) as part:
         pq.write_table(table.replace_schema_metadata({b"sweep": json.dumps(told).encode()}), part, compression="zstd")

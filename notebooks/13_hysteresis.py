@@ -74,10 +74,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from lib import dual_gradient, presets
+from lib import dual_gradient, presets, readings
 from lib.data import load
 from lib.dual_gradient import DualPath
 from lib.files import atomic
+from lib.readings import COLLAPSED_FROM, ORDERED_BELOW
 from lib.replicas import together
 
 ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
@@ -181,8 +182,8 @@ up, down = swept["ordered"], swept["collapsed"][::-1]
 fig, (axes,) = figures.panels(1, height=3.4)
 figures.band(axes, window, up, figures.CLEAN, "ordered,\nupwards")
 figures.band(axes, window, down, figures.NOISY, "collapsed,\ndownwards", "s")
-figures.level(axes, 0.3, "counts as ordered below", x=0.3)
-figures.level(axes, 0.5, "counts as collapsed above", x=0.3)
+figures.level(axes, ORDERED_BELOW, "counts as ordered below", x=0.3)
+figures.level(axes, COLLAPSED_FROM, "counts as collapsed above", x=0.3)
 axes.set(xlabel="share of the clean gradient λ", ylabel="test error", ylim=(0, 0.95))
 figures.label_ends(axes, gap=0.2)
 if outputs:
@@ -222,8 +223,8 @@ kept = {
     "collapsed": by_stage(tables("collapsed"))[protocol["collapsed"].afresh - 1],
 }
 show.markdown(
-    f"Before the sweep: of {one.seeds} networks trained at λ = {ORDERED}, {int((kept['ordered'] < 0.3).sum())} have an error "
-    f"below 0.30 (error {claims.spread(kept['ordered'])}); of as many at λ = {COLLAPSED}, {int((kept['collapsed'] >= 0.5).sum())} have one of at least 0.50 "
+    f"Before the sweep: of {one.seeds} networks trained at λ = {ORDERED}, {int((kept['ordered'] < ORDERED_BELOW).sum())} have an error "
+    f"below {ORDERED_BELOW:.2f} (error {claims.spread(kept['ordered'])}); of as many at λ = {COLLAPSED}, {int((kept['collapsed'] >= COLLAPSED_FROM).sum())} have one of at least {COLLAPSED_FROM:.2f} "
     f"({claims.spread(kept['collapsed'])}). Trained for as many epochs as the collapsed ones, the networks at λ = {ORDERED} reach {claims.spread(same)}."
 )
 
@@ -301,7 +302,7 @@ for axes, activation in zip(places, ACTIVATIONS, strict=True):
     found = []
     for dwell in dwells:
         there, back = legs(f"{activation}, dwell {dwell}")
-        found.append(np.trapezoid(back - there, loop, axis=0))
+        found.append(readings.loop_area(loop, there, back))
     areas[activation] = np.stack(found)  # [dwells, seeds]
     style = figures.CLEAN if activation == "relu" else figures.FIRST
     for values in areas[activation].T:

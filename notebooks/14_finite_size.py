@@ -356,11 +356,11 @@ def passages(width: int, mix: float) -> tuple[np.ndarray, int]:
     errors = table[np.isclose(table["mix"], mix)].pivot(index="epoch", columns="seed", values="test_error").to_numpy()
     times, never = [], 0
     for one in errors.T:
-        alive = np.flatnonzero(one < 0.5)
+        alive = np.flatnonzero(one < readings.COLLAPSED_FROM)
         if not len(alive):
             never += 1
             continue
-        gone = np.flatnonzero(one[alive[0] :] >= 0.5)
+        gone = np.flatnonzero(one[alive[0] :] >= readings.COLLAPSED_FROM)
         times.append(float(gone[0]) if len(gone) else np.nan)
     return np.array(times), never
 

@@ -91,13 +91,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.data import DataConfig
+from lib import presets
 from lib.derivatives import (
-    CONDITIONS, PAIRS, SelectiveTraining, cumulants, directional, growth_rate, paired_interval, unit_directions,
+    CONDITIONS, PAIRS, cumulants, directional, growth_rate, paired_interval, unit_directions,
 )  # fmt: skip
 from lib.models import ModelConfig, build
-from lib.noise import NoiseConfig
-from lib.train import TrainConfig
 
 
 def nested(model, images, labels, direction, orders: int) -> torch.Tensor:
@@ -145,28 +143,13 @@ NAMES = {"baseline": "baseline", "global": "global", "selective_49": "selective 
 TARGET = {"selective_49": (4, 9), "selective_38": (3, 8)}
 
 
-def setting(profile: str, rate: float, condition: str) -> SelectiveTraining:
-    """The training of a profile."""
-    if profile == "smoke":
-        data, model = DataConfig("digits"), ModelConfig((8, 16, 32), kind="cnn")
-        train, more = TrainConfig(lr=0.01, epochs=10, batch_size=128), {"points": 60, "measured": 2}
-    elif profile == "cpu":
-        data = DataConfig("mnist", train_size=6000)
-        model = ModelConfig((8, 16, 64), kind="cnn", standardise=(0.1307, 0.3081))
-        train, more = TrainConfig(lr=1e-3, epochs=6, batch_size=128), {"pool": 2, "points": 100}
-    else:
-        data = DataConfig("mnist")
-        model = ModelConfig((32, 64, 128), kind="cnn", standardise=(0.1307, 0.3081), dropout=0.5)
-        train, more = TrainConfig(lr=1e-3, epochs=15, batch_size=128), {}
-    by = 0.0 if condition == "baseline" else chapters.default(strength, STRENGTH[profile][rate])
-    return SelectiveTraining(
-        data=data, noise=NoiseConfig(rate), model=model, train=train, condition=condition, strength=by, **more
-    )
-
-
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by condition and noise rate; one for each seed."""
-    groups = {f"{name}, {rate:g}": setting(profile, rate, name) for rate in RATES[profile] for name in CONDITIONS}
+    groups = {
+        f"{name}, {rate:g}": presets.selective(profile, name, rate, chapters.default(strength, STRENGTH[profile][rate]))
+        for rate in RATES[profile]
+        for name in CONDITIONS
+    }
     selective = groups["selective_49, 0.2"]
     for name, change in VARIANTS.items():
         # the mean over one order in place of three: a third of the strength leaves D^1 its weight

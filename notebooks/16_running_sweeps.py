@@ -67,7 +67,8 @@ seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None
 #
 # A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
 # with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts; `collect` names the
-# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`. This one varies the share of wrong
+# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`, and beside them notebooks of one condition
+# each, for grids of your own: `python -m lib parameters single_mix` lists what one takes. This one varies the share of wrong
 # labels of {doc}`/notebooks/01_phenomenon_in_a_minute`.
 
 # %%
@@ -82,7 +83,8 @@ count = chapters.default(seeds, 3)
 if not 3 <= count <= 10:
     raise ValueError(f"seeds cannot be {count}: the live sweep has 3 to 10 points")
 ledger = claims.Ledger("16_running_sweeps", profile, live=True)
-folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+stores = tempfile.TemporaryDirectory(prefix="sweep-")
+folder = Path(stores.name)
 rates = [round(0.45 - 0.04 * i, 2) for i in range(count)]
 (folder / "live.yml").write_text(f"""\
 notebook: 01_phenomenon_in_a_minute
@@ -182,6 +184,7 @@ ledger.check(
     figure="fig-sweep-live",
     measured={"largest difference": apart.to_numpy()},
     passes=apart.to_numpy() == 0,
+    each="point",
 )
 ledger.check(
     "sweep-runs-once",
@@ -194,6 +197,7 @@ ledger.check(
         "kernels": [after[rate][0]["attempts"] for rate in rates],
     },
     passes=[before[rate] == after[rate] and after[rate][0]["attempts"] == 1 for rate in rates],
+    each="point",
 )
 
 # %% [markdown]
@@ -230,6 +234,7 @@ show.markdown(f"Measured on {records.count(os.cpu_count(), 'core')}, each worker
 show.table(
     rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
 )
+stores.cleanup()
 
 # %% [markdown]
 # Planning and collecting read every file of a store and check it: seconds for ten thousand points. `make bench`

@@ -5,17 +5,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lib import chapters
-from lib.chapters import Parameter, ParameterError, execute, find, names, parameters
+from lib import chapters, experiments, presets, readings, records
+from lib.chapters import Parameter, ParameterError, execute, find, names, parameters, singles
 from lib.claims import claims_of
 from lib.paths import NOTEBOOKS, ROOT
+from lib.points import numbers_of
 from lib.site import cell_problems
 
 CHAPTERS = names()
+NOTEBOOKS_ALL = [*CHAPTERS, *singles()]
 MARGINS = json.loads((Path(__file__).parent / "margins.json").read_text())
 BIN = Path(sys.executable).parent
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
@@ -61,7 +64,7 @@ def test_what_does_not_hold_is_not_counted_as_holding(smoke):
     assert verdicts["update-direction-to-the-stop"] == "does not hold"
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
 def test_kept_notebooks_and_twins_are_the_same(name):
     assert chapters.drift(NOTEBOOKS / f"{name}.ipynb") == ""
 
@@ -77,7 +80,7 @@ def test_a_drifted_twin_is_found(tmp_path):
     assert "no twin" in chapters.drift(tmp_path / "n.ipynb")
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
 def test_kept_notebooks_are_whole(name):
     notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
     assert [problem for cell in notebook["cells"] for problem in cell_problems(cell)] == []
@@ -98,7 +101,8 @@ def test_every_claim_points_to_a_figure_of_its_chapter(name):
 
 def test_the_setup_cell_is_the_same_in_all_chapters():
     setups = {
-        json.dumps(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"][1]["source"]) for name in CHAPTERS
+        json.dumps(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"][1]["source"])
+        for name in NOTEBOOKS_ALL
     }
     assert len(setups) == 1
 
@@ -191,6 +195,53 @@ def test_a_twin_runs_as_a_script_from_any_folder(tmp_path, how):
         assert claims_of(json.loads((tmp_path / "o.ipynb").read_text()))
 
 
+def collected(name: str, given: dict, output: Path) -> dict[str, list[float]]:
+    """The table that a notebook of one condition shows when run so."""
+    execute(find(name), given, output, progress=False)
+    rows = numbers_of(json.loads(output.read_text())).to_pandas()
+    return rows.sort_values("row").groupby("quantity")["value"].apply(list).to_dict()
+
+
+@pytest.mark.slow
+def test_one_training_shows_what_training_gives(tmp_path):
+    given = {"noise_rate": 0.2, "width": 16, "lr": 0.05, "seed": 3, "seeds": 2}
+    found = collected("single_run", given, tmp_path / "run.ipynb")
+    wide = presets.wide("smoke", 16, 0.2)
+    wanted = experiments.with_seeds(replace(wide, train=replace(wide.train, lr=0.05)), [3, 4])
+    runs = records.obtain(wanted, keep=False, progress=False)
+    assert found["seed"] == [3, 4]
+    assert found["test error, early stop"] == [run.history["test_error"].min() for run in runs]
+    assert found["test error, last epoch"] == [run.history["test_error"].iloc[-1] for run in runs]
+    assert found["ratio, start"] == pytest.approx([4, 4], rel=0.2)  # Eq. 8
+
+
+@pytest.mark.slow
+def test_one_mix_is_that_of_a_scan_over_many(tmp_path):
+    """Each network is independent of those it is trained with: one alone gives what the chapter's grid has there."""
+    given = {"mix": 0.65, "refresh": 4, "noise_rate": 0.4, "width": 16, "seed": 1, "seeds": 2}
+    found = collected("single_mix", given, tmp_path / "mix.ipynb")
+    scan = presets.two_gradients("smoke", 0.4, 4)
+    scan = replace(scan, model=replace(scan.model, widths=(16, 16)), mixes=(0.0, 0.65, 1.0), seed=1, seeds=2)
+    read = readings.Scan(records.obtain([scan], keep=False, progress=False))
+    assert found["test error"] == pytest.approx(read.at("test_error", 0.65), abs=0.02)
+    assert found["dead units"] == pytest.approx(read.at("dead", 0.65), abs=0.1)
+    assert found["staleness"] == pytest.approx([4 * 0.1 / (1 - 0.9)] * 2)
+
+
+@pytest.mark.slow
+def test_one_penalty_of_no_strength_has_no_effect_and_one_of_some_has(tmp_path):
+    none = collected("single_penalty", {"strength": 0.0, "seeds": 2}, tmp_path / "none.ipynb")
+    slopes = [name for name in none if name.startswith("slope")]
+    assert slopes == ["slope, 3 v 8", "slope, 4 v 9", "slope, 5 v 6"]
+    assert all(none[name] == [0, 0] for name in [*slopes, "accuracy", "share"])
+    some = collected("single_penalty", {"strength": 3.0, "seeds": 2}, tmp_path / "some.ipynb")
+    assert all(value < 0 for value in some["slope, 4 v 9"])
+
+
+def test_a_notebook_of_one_condition_is_found_by_its_name():
+    assert [find(Path(name).stem) for name in singles()] == [NOTEBOOKS / f"{name}.ipynb" for name in singles()]
+
+
 def setup_source() -> str:
     return "".join(json.loads((NOTEBOOKS / f"{CHAPTERS[0]}.ipynb").read_text())["cells"][1]["source"])
 
@@ -243,7 +294,7 @@ def test_chapters_are_found_by_number_name_or_file():
         find("99")
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
 def test_parameters_are_typed_commented_and_begin_with_the_profile(name):
     declared = parameters(find(name))
     assert declared[0].name == "profile"
@@ -252,7 +303,7 @@ def test_parameters_are_typed_commented_and_begin_with_the_profile(name):
         assert parameter.accepts(parameter.default)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
 def test_papermill_reads_the_same_parameters(name):
     from papermill import inspect_notebook
 

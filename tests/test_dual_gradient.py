@@ -25,7 +25,6 @@ from lib.dual_gradient import (
     closed_loop,
     follow,
     load_network,
-    loop_area,
     mixed,
     save_network,
     start,
@@ -234,13 +233,6 @@ def test_a_loop_goes_up_and_down_with_one_dwell():
     assert [epochs for _, epochs, _ in path] == [5, 2, 2, 2, 2, 2, 2]
     with pytest.raises(ValueError, match="rising"):
         closed_loop((0.4, 0.2), 1, 0.1, warm_up=1)
-
-
-def test_the_area_of_a_known_loop():
-    mixes = torch.linspace(0, 1, 101, dtype=torch.float64)
-    up, down = mixes**2, mixes  # area 1/2 - 1/3
-    assert loop_area(mixes.tolist(), up[:, None], down[:, None]).item() == pytest.approx(1 / 6, abs=1e-4)
-    assert loop_area(mixes.tolist(), up, up).item() == 0
 
 
 def test_a_path_is_its_stages_one_after_the_other():

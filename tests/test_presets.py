@@ -20,6 +20,18 @@ def test_every_preset_is_valid_at_every_profile(profile):
         assert experiment.model.widths == (width, width)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_penalties_are_valid_at_every_profile(profile):
+    assert presets.selective(profile, "baseline", 0.2, 4.0).strength == 0
+    for condition in ("baseline", "global", "selective_49"):
+        presets.selective(profile, condition, 0.2, 4.0).validate()
+
+
+def test_the_penalty_preset_is_what_chapter_15_recorded():
+    store = Store(RECORDS)
+    assert all(store.has(one) for one in with_seeds(presets.selective("cpu", "selective_49", 0.2, 4.0), 10))
+
+
 def test_the_paper_profile_is_what_appendix_b_gives():
     fcn, cnn, resnet = presets.binary("paper"), presets.mnist("paper"), presets.cifar10("paper")
     assert (fcn.model.widths, fcn.train.batch_size, fcn.noise.noise_rate) == ((512, 512), 256, 0.4)

@@ -30,6 +30,7 @@ def test_outputs_are_those_of_each_network(batch_norm, activation, shared, gener
         assert torch.allclose(found, expected, atol=1e-6)
     features = torch.stack([one[:-1](x).T for one, x in zip(singles, own, strict=True)])
     assert torch.allclose(stacked.features(images[0] if shared else images), features, atol=1e-6)
+    assert torch.equal(stacked.read_out(stacked.features(images[0] if shared else images)), found)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -81,6 +82,7 @@ def test_one_network_of_any_kind_has_the_same_interface(generator):
     assert flat.values.shape == (1, sum(p.numel() for p in network.parameters()))
     assert torch.equal(single(images)[0], before)
     assert single.features(images).shape == (1, 32, 6)
+    assert torch.equal(single.read_out(single.features(images))[0], before)
     flat.values.zero_()
     assert torch.equal(network(images), torch.zeros(6, CLASSES))
 

@@ -1,7 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from lib.readings import Scan
+from lib.readings import Scan, loop_area
 
 
 class OneRun:
@@ -31,3 +32,11 @@ def test_the_row_before_training_can_be_read():
     assert Scan([OneRun([(0, 0.4, 0.5, 0, 0.9), (0, 0.4, 0.5, 1, 0.1)])]).at("test_error", 0.5, epoch=0).tolist() == [
         0.9
     ]
+
+
+def test_the_area_of_a_known_loop():
+    mixes = np.linspace(0, 1, 101)
+    up, down = mixes**2, mixes  # area 1/2 - 1/3
+    both = loop_area(mixes.tolist(), np.stack([up, down], axis=1), np.stack([down, up], axis=1))
+    assert both == pytest.approx([1 / 6, -1 / 6], abs=1e-4)
+    assert loop_area(mixes.tolist(), up, up) == 0

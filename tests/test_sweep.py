@@ -4,10 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,11 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lib import chapters, cluster, points, stamps, status, sweep
+from lib import chapters, cluster, points, show, stamps, status, sweep
 from lib.__main__ import main
 from lib.chapters import ParameterError
 from lib.cluster import Cluster, ClusterLost
-from lib.paths import ROOT, SWEEPS
+from lib.paths import NOTEBOOKS, ROOT, SWEEPS
 from lib.points import Store, StoreFailed, StoreProblem, Task
 from lib.sweep import SweepError
 
@@ -204,6 +207,15 @@ def test_a_point_in_the_grid_twice_is_run_once_and_said(tiny, capsys):
             "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a, quantity: b, x: z}",
             "the figure's x must be one of x",
         ),
+        (
+            "notebook: tiny.ipynb\ngrid: {product: {x: [1], n: [1, 2, 3, 4, 5, 6, 7]}}\n"
+            "figure: {name: a, quantity: b, x: x, by: n}",
+            "the figure has room for 6 curves; n has more values",
+        ),
+        (
+            "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a, quantity: b, x: x, xscale: lin}",
+            "xscale must be linear or log, not 'lin'",
+        ),
         ("notebook: tiny.ipynb\ngrid: {product: {x: [!!python/object/apply:os.getcwd []]}}", "is no YAML"),
     ],
 )
@@ -245,8 +257,11 @@ def test_the_help_explains_grid_store_and_cluster(capsys):
 def test_the_books_own_sweeps_are_right(name):
     one = sweep.load(sweep.find(name))
     assert len(one.points) > 1
-    assert one.notebook.stem in chapters.names()
+    assert str(one.notebook.relative_to(NOTEBOOKS).with_suffix("")) in [*chapters.names(), *chapters.singles()]
     assert one.merged == 0
+    assert one.figure
+    assert one.figure.caption
+    assert one.figure.alt
 
 
 # the store
@@ -366,6 +381,35 @@ def test_folders_that_are_no_store_are_refused(tiny):
         sweep.plan(one, tiny.store)
 
 
+def test_two_sweeps_may_make_one_store_at_once(tiny, monkeypatch):
+    whole = points.atomic
+
+    @contextmanager
+    def meanwhile(path):
+        with whole(path) as part:
+            monkeypatch.setattr(points, "atomic", whole)
+            Store(tiny.store.folder).open(create=True)  # while the other one has written half of its first file
+            yield part
+
+    monkeypatch.setattr(points, "atomic", meanwhile)
+    tiny.store.open(create=True)
+    assert states(tiny.store, tiny.sweep(SQUARES)) == ["missing"] * 4
+
+
+def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is_not(tiny):
+    tiny.store.open(create=True)
+    one = tiny.sweep("grid: {product: {x: [1.0]}}\n")
+    code = stamps.notebook_code(one.notebook)
+    name = fake(tiny.store, one, {"x": 1.0}, "failed")
+    seen = points.seal_of(tiny.store.look(name)[0])
+    task = Task(str(tiny.store.folder), name, str(one.notebook), {"x": 1.0}, code, 1, seen)
+    tiny.store.fail(task, "KilledWorker: too little memory?")
+    assert tiny.store.look(name)[0]["error"] == "KilledWorker: too little memory?"
+    fake(tiny.store, one, {"x": 1.0})  # another sweep
+    tiny.store.fail(task, "KilledWorker: too little memory?")
+    assert states(tiny.store, one) == ["done"]
+
+
 def test_the_claim_of_a_live_process_holds_and_that_of_a_dead_one_does_not(tiny):
     tiny.store.open(create=True)
     hold = f"with Store(Path({str(tiny.store.folder)!r})).claim('p'): print('mine', flush=True); time.sleep(600)"
@@ -422,6 +466,19 @@ def test_without_a_sweep_each_point_is_there_once_as_it_was_made_last(stored):
     with store.claim(older):
         store.put(older, mark, '{"cells": []}', store.numbers(older))
     assert set(sweep.collect(store)["point"]) == {name}
+
+
+def test_what_a_notebook_shows_as_a_result_is_collected_and_what_is_not_finite_is_missing(monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "show", lambda mimes, metadata: shown.append(metadata))
+    show.result("heights", {"z": [1, float("nan")], "a": np.array([True, 2.5], dtype=object)})
+    outputs = json.loads(json.dumps([{"metadata": told} for told in shown], allow_nan=False))
+    rows = points.numbers_of({"cells": [{"outputs": outputs}]}).to_pylist()
+    assert [(row["source_name"], row["quantity"], row["row"], row["value"]) for row in rows] == [
+        ("heights", "z", 0, 1.0), ("heights", "z", 1, None), ("heights", "a", 0, 1.0), ("heights", "a", 1, 2.5),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"of one length, got \[1, 2\]"):
+        show.result("heights", {"z": [1], "a": [1, 2]})
 
 
 def test_what_is_collected_is_what_the_sweep_asks_for(stored, tiny):
@@ -569,7 +626,9 @@ def test_a_raising_cell_is_named_kept_and_leaves_the_others(tiny, address, capsy
     assert failed["error"] == "ValueError: thirteen was given"
     assert 'raise ValueError("thirteen was given")' in failed["traceback"]
     assert "\x1b" not in failed["traceback"]
-    kept = json.loads((tiny.store.points / failed["point"] / points.NOTEBOOK).read_text())
+    (folder,) = re.findall(r"FAILED n=13: ValueError: thirteen was given \((\S+)\)", shown)
+    assert folder == f"points/{failed['point']}"
+    kept = json.loads((tiny.store.folder / folder / points.NOTEBOOK).read_text())
     outputs = [output for cell in kept["cells"] for output in cell.get("outputs", [])]
     assert {output["output_type"] for output in outputs} == {"stream", "error"}
     assert len([line for line in tiny.events("start") if line[1] == "13"]) == 1  # it would raise again: no second try
@@ -594,6 +653,24 @@ def test_an_unreachable_scheduler_says_what_to_check(tiny):
     with pytest.raises(ClusterLost, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 within 1 s .*Check that"):
         sweep.run(tiny.sweep(SQUARES), tiny.store, Cluster("tcp://127.0.0.1:1", timeout=1.0), tell=str)
     assert Cluster("tcp://127.0.0.1:1").timeout <= 15
+
+
+def test_what_is_no_scheduler_is_no_scheduler(tiny):
+    """A web server, as Dask's own dashboard is one: its answer, read as Dask's, asks for exabytes of memory."""
+    page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with server.accept()[0] as caller:
+                caller.sendall(page)
+                caller.recv(1000)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        begun = time.monotonic()
+        with pytest.raises(ClusterLost, match=r"no Dask scheduler answers .*8787 is its dashboard"):
+            sweep.run(tiny.sweep(SQUARES), tiny.store, Cluster(address, timeout=5.0), tell=str)
+        assert time.monotonic() - begun < 15
 
 
 @contextmanager
@@ -736,7 +813,10 @@ def test_a_point_that_kills_its_workers_fails_and_the_others_are_done(tiny):
 @pytest.mark.slow
 def test_an_interrupt_is_a_sentence_and_no_failure_of_a_point(tiny):
     tiny.yaml(SLOW)
-    command, pipe = tiny.command("--workers", "2", "--threads", "1"), subprocess.PIPE
+    # A test run in the background may have been told to ignore interrupts, and would pass that on.
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", heed, *tiny.command("--workers", "2", "--threads", "1")]
+    pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         wait_for(lambda: tiny.events("end") and running(tiny), "a point in mid-run")
         left = running(tiny)
@@ -865,6 +945,24 @@ def test_a_figure_shows_what_the_table_has(stored, tiny):
     status.plt.close(drawn)
 
 
+def test_a_figure_has_a_panel_and_a_curve_for_each_value(tiny):
+    tiny.store.open(create=True)
+    grid = "grid: {product: {x: [1.0, 8.0], n: [3, 5], kind: [a, b]}}\n"
+    one = tiny.sweep(f"{grid}figure: {{name: c, quantity: q, x: x, by: kind, panel: n, xscale: log}}\n")
+    for given in one.points:
+        if given != {"x": 8.0, "n": 5, "kind": "b"}:  # a sweep may also be drawn before it is whole
+            fake(tiny.store, one, given)
+    sweep.write_table(sweep.collect_table(tiny.store, one), tiny.folder / "made.parquet", one)
+    drawn = status.draw(status.read(tiny.folder / "made.parquet"))
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["n 3\nq", "n 5\nq"]
+    curves = [{line.get_gid(): line.get_xydata().tolist() for line in axes.lines} for axes in drawn.axes]
+    both = [[1.0, 1.5], [8.0, 8.5]]
+    assert curves == [{"a": both, "b": both}, {"a": both, "b": both[:1]}]
+    assert len({line.get_marker() for line in drawn.axes[0].lines}) == 2  # told apart without colours
+    assert drawn.axes[0].get_xscale() == "log"
+    status.plt.close(drawn)
+
+
 def test_a_figure_of_nothing_is_said(stored, tiny):
     with pytest.raises(ValueError, match="no 'volume' of 'c' to draw"):
         status.draw(published(stored, tiny, FIGURE.replace("quantity: q", "quantity: volume")))
@@ -873,12 +971,32 @@ def test_a_figure_of_nothing_is_said(stored, tiny):
 def test_the_status_page_counts_points_and_names_failures(stored, tiny):
     made = published(stored, tiny, FIGURE)
     text = status.page([made], tiny.folder / "pictures")
-    assert re.search(r"\| `tiny` \| {doc}`/notebooks/tiny` \| 4 \| 2 \| 1 \| 1 \| 0 \| .*CPU.* \| 20\d\d-", text)
+    assert "| `tiny` | 4 | 2 done, 1 failed, 1 missing |" in text
+    assert re.search(r"\*`tiny`: 4 points of {doc}`/notebooks/tiny`; 0 s in all on .*CPU.*, 20\d\d-", text)
     assert "## Some squares" in text
     assert ":::{figure} pictures/tiny.png\n:name: fig-sweep-tiny\n:alt: A line that rises.\nThey rise.\n:::" in text
     assert (tiny.folder / "pictures" / "tiny.png").read_bytes().startswith(b"\x89PNG")
-    assert "failed: <code>ValueError: no</code>" in text
+    assert "- `x=3.0` failed: <code>ValueError: no</code>" in text
     assert status.page([], tiny.folder / "none").startswith("No sweep has been published")
+
+
+def test_the_status_page_says_whether_the_code_is_todays(stored, tiny, monkeypatch):
+    made = published(stored, tiny, FIGURE)
+    monkeypatch.setattr(status, "NOTEBOOKS", tiny.folder)
+    code = stamps.code_id(stamps.notebook_code(tiny.folder / "tiny.ipynb"))
+    assert f"; code {code} (today's code).*" in status.page([made], tiny.folder / "pictures")
+    tiny.write("1 + 1\n")
+    assert f"; code {code} (older code).*" in status.page([made], tiny.folder / "pictures")
+
+
+def test_a_notebook_that_is_no_chapter_has_no_link(tiny):
+    one = sweep.load(sweep.find("two_gradients"))
+    sweep.write_table(sweep.collect_table(tiny.store, one), tiny.folder / "made.parquet", one)
+    made = status.read(tiny.folder / "made.parquet")
+    assert made.notebook == "sweeps/single_mix"
+    assert "36 points of `notebooks/sweeps/single_mix.ipynb`; not run yet" in status.page(
+        [replace(made, figure={})], tiny.folder / "pictures"
+    )
 
 
 def test_what_is_no_collected_table_is_refused(tiny):
