@@ -77,7 +77,7 @@ RATES = {"smoke": (0.0, 0.2, 0.4), "cpu": (0.0, 0.1, 0.2, 0.3, 0.4)}
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by noise rate; one for each seed."""
-    count = chapters.default(seeds, 3 if profile == "smoke" else 10)
+    count = chapters.default(seeds, 3 if profile == "smoke" else 5)
     return {f"{rate:g}": experiments.with_seeds(presets.stop_rules(profile, rate), count) for rate in RATES[profile]}
 
 
