@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(verb=_run)
 
     _add_sweep(verbs, common)
+    _add_suspects(verbs, common)
 
     show = verbs.add_parser("parameters", parents=[common], help="what a chapter can be given")
     show.add_argument("chapter")
@@ -150,6 +151,52 @@ def _add_sweep(verbs: argparse._SubParsersAction, common: argparse.ArgumentParse
     sweep.add_argument("--table", type=Path, metavar="FILE", help="Parquet (default: table.parquet in the store)")
     sweep.add_argument("--publish", action="store_true", help="keep the table in book/sweeps, for the status page")
     sweep.set_defaults(verb=_sweep)
+
+
+SUSPECTS_HELP = """\
+Find the wrong labels in your own data. SOURCE is one of
+
+  a folder        with a folder of images for each class
+  a .csv          with a column of image paths and one of labels
+  a .npz          with arrays images (or embeddings) and labels
+
+One network is trained on the labels as they are, and stops by itself; then every label is judged.
+"""
+SUSPECTS_END = """\
+Written into --out: suspects.csv (a row a sample, the most suspicious first), noise.json (noise rate and
+transition matrix, with intervals) and suspects.html (a gallery to look at, filter and mark in; one file).
+Stop it at any moment: the same command goes on from where it was.
+
+examples:
+  python -m lib suspects photographs/
+  python -m lib suspects labels.csv --image-column file --label-column class --root photographs/
+  python -m lib suspects embeddings.npz --out judged --no-gallery
+"""
+
+
+def _add_suspects(verbs: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    suspects = verbs.add_parser(
+        "suspects",
+        parents=[common],
+        help="find the wrong labels in your own data",
+        description=SUSPECTS_HELP,
+        epilog=SUSPECTS_END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    suspects.add_argument("source", type=Path, metavar="SOURCE", help="folder, .csv or .npz")
+    suspects.add_argument("--image-column", metavar="NAME", help="of a table, or array of a .npz (default: image)")
+    suspects.add_argument("--label-column", metavar="NAME", help="of a table, or array of a .npz (default: label)")
+    suspects.add_argument("--root", type=Path, metavar="DIR", help="that paths in a .csv begin from (default: its own)")
+    suspects.add_argument("--out", type=Path, default=Path("suspects"), metavar="DIR", help="(default: suspects)")
+    suspects.add_argument("--overwrite", action="store_true", help="replace what an earlier run wrote into --out")
+    suspects.add_argument("--network", default="auto", help="auto, fcn, cnn or resnet9 (default: auto, by the data)")
+    suspects.add_argument("--epochs", type=_number, default=60, metavar="N", help="at most (default: 60)")
+    suspects.add_argument("--layers", type=_number, metavar="N", help="last layers looked at (default: 7; 1: the last)")
+    suspects.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    suspects.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    suspects.add_argument("--limit", type=_number, default=2000, metavar="N", help="of the gallery (default: 2000)")
+    suspects.add_argument("--no-gallery", action="store_true", help="write no suspects.html")
+    suspects.set_defaults(verb=_suspects)
 
 
 def _number(text: str) -> int:
@@ -259,6 +306,33 @@ def _sweep(options: argparse.Namespace) -> int:
     print("\n".join(summary.lines()))
     print(f"store: {folder}\ntable: {path} ({table.num_rows} rows)")
     return int(bool(summary.failed))
+
+
+def _suspects(options: argparse.Namespace) -> int:
+    from lib import gallery, labelled, suspects
+    from lib.stopped import Recipe
+    from lib.tangents import TAIL
+
+    recipe = Recipe(network=options.network, epochs=options.epochs, seed=options.seed, device=options.device)
+    recipe.validate()
+    names = ["suspects.csv", "noise.json"] + ([] if options.no_gallery else ["suspects.html"])
+    there = [options.out / name for name in names if (options.out / name).exists()]
+    if there and not options.overwrite:
+        raise ValueError(f"{', '.join(map(str, there))} would be replaced: say --overwrite, or name another --out")
+    given = labelled.read(
+        options.source, image_column=options.image_column, label_column=options.label_column, root=options.root
+    )
+    print("\n".join([given.describe(), *(f"- {note}" for note in given.notes)]), flush=True)
+    checkpoint = options.out / "checkpoint.pt"
+    found = suspects.judge(given, recipe, layers=options.layers or TAIL, checkpoint=checkpoint)
+    found.save(options.out)
+    print("\n".join(found.lines()))
+    if not options.no_gallery:
+        page = options.out / "suspects.html"
+        shown = gallery.write(found.table, given, page, summary=found.lines(), limit=options.limit)
+        print(f"gallery of {shown}: {page}")
+    print(f"table: {options.out / 'suspects.csv'}\nnoise: {options.out / 'noise.json'}")
+    return 0
 
 
 def _parameters(options: argparse.Namespace) -> int:

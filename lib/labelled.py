@@ -28,7 +28,7 @@ from lib.progress import bar
 
 FEW = 10  # samples below which a class is named
 LARGEST = 128  # pixels: no side of an image read from a file is longer
-CHUNK = 2**24  # numbers that are looked at in one go
+CHUNK = 2**22  # numbers that are looked at in one go
 INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
 TABLES = {".csv": ",", ".tsv": "\t"}
 

@@ -279,7 +279,11 @@ def title(name: str) -> str:
     return f"{NAMES[data]}, {kind} {rate}"
 
 
-show.markdown(f"Profile `{profile}`: {len(noisy)} cells, {min(map(len, runs.values()))} seeds each.")
+of_each = {name.split()[0]: len(some) for name, some in runs.items()}
+show.markdown(
+    f"Profile `{profile}`: {len(noisy)} cells; seeds of each: "
+    f"{', '.join(f'{NAMES[data]} {count}' for data, count in of_each.items())}."
+)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 for data in COUNTS[profile]:
