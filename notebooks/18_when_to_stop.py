@@ -84,7 +84,7 @@ def plan(profile: str) -> dict[str, list]:
 chapters.check_parameters("18_when_to_stop", globals())
 if seeds is not None and seeds < 2:
     raise ValueError(f"seeds must be at least 2, not {seeds}: what a rule loses comes with an interval over seeds")
-profile = chapters.best_profile(profile, plan)
+profile = chapters.best_profile(profile, plan, ("cpu",))
 runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
 ledger = claims.Ledger("18_when_to_stop", profile, live=any(run.live for some in runs.values() for run in some))
 one = next(iter(runs.values()))[0].experiment
