@@ -29,6 +29,7 @@ from lib.replicas import Single
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
 from tests.benchmarks.derivatives import derivatives_benchmark
+from tests.benchmarks.suspects import suspects_benchmark
 from tests.benchmarks.sweep import sweep_benchmark
 
 PAPER = Experiment(
@@ -251,10 +252,11 @@ def main() -> None:
         sweep_benchmark()
         if not Path("/proc/self/status").exists():
             print("peak memory: measured on Linux only")
-            return
-        memory_benchmark(folder)
-        for images in ("1000", "4000"):
-            angles_memory_benchmark(folder, images)
+        else:
+            memory_benchmark(folder)
+            for images in ("1000", "4000"):
+                angles_memory_benchmark(folder, images)
+        suspects_benchmark(folder)
 
 
 if __name__ == "__main__":
