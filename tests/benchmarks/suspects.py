@@ -31,9 +31,9 @@ PARTS = ("cleanlab", "signals", "memory", "embeddings")
 PEAK = """
 import sys, time, torch
 from pathlib import Path
-def peak():  # in GB; getrusage would give the parent's peak where that was higher
+def memory(what):  # in GB; getrusage would give the parent's peak where that was higher
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e9
 """
 
 MNIST_MEMORY = f"""{PEAK}
@@ -41,9 +41,9 @@ from tests.benchmarks.suspects import flipped
 from lib.stopped import Recipe
 from lib.suspects import judge
 labelled, wrong, _ = flipped(int(sys.argv[1]))
-before, begun = peak(), time.perf_counter()
+before, begun = memory("VmRSS"), time.perf_counter()
 found = judge(labelled, Recipe(device="cpu"), progress=False)
-print(peak() - before, time.perf_counter() - begun, peak(), found.cost["epochs"])
+print(memory("VmHWM") - before, time.perf_counter() - begun, memory("VmHWM"), found.cost["epochs"])
 """
 
 LARGE = f"""{PEAK}
@@ -52,9 +52,9 @@ from tests.benchmarks.suspects import embeddings
 from lib.stopped import Recipe
 from lib.suspects import judge
 labelled, wrong = embeddings(int(sys.argv[1]))
-before, begun = peak(), time.perf_counter()
+before, begun = memory("VmRSS"), time.perf_counter()
 found = judge(labelled, Recipe(device="cpu"), progress=False)
-seconds, most = time.perf_counter() - begun, peak()
+seconds, most = time.perf_counter() - begun, memory("VmHWM")
 print(
     seconds, most, most - before, average_precision_score(wrong, 1 - found.table["label_quality"]),
     found.noise_rate.estimate, found.cost["epochs"], found.cost["signal_seconds"],
