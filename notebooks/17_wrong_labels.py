@@ -320,7 +320,7 @@ show.table(
 )
 
 
-# %% mystnb={"figure": {"caption": "Average precision of our score less that of a rival on the same labels, mean over seeds with Student's 95 % interval; right of the line ours is better. Of cleanlab's two scores the better one in each cell.", "name": "fig-suspects-cells"}, "image": {"alt": "A row for each cell with three marks, a circle for AUM, a triangle for cleanlab and a square for small loss. Most marks lie right of the line, furthest for pairs and classes; some of AUM's lie on it, and a few left of it."}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"figure": {"caption": "Average precision of our score less that of a rival on the same labels, mean over seeds with Student's 95 % interval; right of the line ours is better. Of cleanlab's two scores the better one in each cell.", "name": "fig-suspects-cells"}, "image": {"alt": "A row for each cell with three marks, a circle for AUM, a triangle for cleanlab and a square for small loss. For symmetric noise the marks lie close to the line, mostly right of it; for pairs and classes far to the right; for imbalanced digits, boundary noise and some cells of photographs left of it, there with wide intervals."}} tags=["hide-input", "nbval-ignore-output"]
 def better_cleanlab(name: str) -> int:
     """That of cleanlab's scores which does better in a cell."""
     return max(
@@ -345,7 +345,7 @@ for shift, (label, style, marker) in zip(
 axes.axvline(0, color=figures.INK, linewidth=1)
 axes.set_yticks(range(len(noisy)), [title(name) for name in noisy], fontsize=9.5)
 axes.set(xlabel="ours less the rival's average precision", ylim=(len(noisy) - 0.4, -0.6))
-axes.legend(frameon=False, fontsize=9.5, loc="lower right")
+fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=3)
 show.figure(fig)
 
 # %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
@@ -426,20 +426,21 @@ axes.legend(frameon=False, loc="upper left")
 show.figure(fig)
 
 # %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
-offs = {
-    title(name): of(name, OURS, "noise_rate") - of(name, OURS, "true_rate")
-    for name in noisy
-    if name.split()[1] == "symmetric"
-}
+even = [name for name in noisy if name.split()[1] == "symmetric"]
+offs = {name: np.abs(of(name, OURS, "noise_rate") - of(name, OURS, "true_rate")).max() for name in even}
 ledger.check(
     "noise-rate-estimated",
     says="The noise rate is estimated without a clean label.",
     source="ours",
-    criterion="within .03 of the truth, symmetric noise",
+    criterion="within .03 of the truth in every seed, symmetric noise",
     figure="fig-suspects-rate",
-    measured=offs,
-    passes={name: np.abs(values) <= 0.03 for name, values in offs.items()},
+    measured={"largest distance over seeds": list(offs.values())},
+    passes=[value <= 0.03 for value in offs.values()],
+    each="cell",
 )
+missed = [f"{title(name)} ({value:.3f})" for name, value in offs.items() if value > 0.03]
+if missed:
+    show.markdown(f"**Further off in: {'; '.join(missed)}.**")
 little = {title(name): of(name, OURS, "noise_rate") for name in clean}
 ledger.check(
     "clean-data-called-clean",
@@ -486,26 +487,31 @@ show.table(
 )
 
 # %% nbval={"tol": [0.9, 0.5]} tags=["hide-input"]
-ratios = [(of(name, OURS, "seconds") / of(name, CLEANLAB, "seconds")).mean() for name in noisy]
+epochs = [(of(name, OURS, "epochs") / of(name, CLEANLAB, "epochs")).mean() for name in noisy]
 ledger.check(
     "one-training-not-five",
     says="One training is enough, where cross-validation takes five.",
     source="ours",
-    criterion="at most .4 of the time of cleanlab's five folds, same network and machine, mean over seeds",
+    criterion="at most .4 of the passes over the data that cleanlab's five folds take, each with its own stop; mean over seeds",
     figure="fig-suspects-cells",
-    measured={"share of cleanlab's time": ratios},
-    passes=[value <= 0.4 for value in ratios],
+    measured={"share of cleanlab's passes": epochs},
+    passes=[value <= 0.4 for value in epochs],
     each="cell",
 )
-errors = {title(name): of(name, OURS, "calibration_error") for name in noisy if name.split()[1] == "symmetric"}
+shares = [(of(name, OURS, "seconds") / of(name, CLEANLAB, "seconds")).mean() for name in noisy]
+show.markdown(
+    f"In seconds, with our signals and cleanlab's filter, it is {claims.spread(shares)} of cleanlab's time over the cells."
+)
+errors = {name: of(name, OURS, "calibration_error").mean() for name in even}
 ledger.check(
     "probabilities-calibrated",
     says="The probability of being wrong means what it says.",
     source="ours",
-    criterion="calibration error (ten bins) at most .05, symmetric noise",
+    criterion="calibration error (ten bins) at most .05, symmetric noise, mean over seeds",
     figure="fig-suspects-rate",
-    measured=errors,
-    passes={name: values <= 0.05 for name, values in errors.items()},
+    measured={"calibration error": list(errors.values())},
+    passes=[value <= 0.05 for value in errors.values()],
+    each="cell",
 )
 
 # %% [markdown]
