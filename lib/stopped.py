@@ -214,6 +214,7 @@ class _Training:
         )
         self.history: list[dict[str, float]] = []
         self.margins = torch.zeros(len(given), device=given.device)
+        self.seen = torch.zeros(len(given), device=given.device)  # how often, a sample left over from batches excepted
         self.before: dict[str, Tensor] = {}  # weights of the last round, of which it is not known yet how good it was
         self.best: dict[str, Tensor] = {}
         self.best_round = 0
@@ -240,6 +241,7 @@ class _Training:
         seconds = time.perf_counter() - begun
         margins, right = self._ask()
         self.margins[self.held] += margins * self.epochs_a_round
+        self.seen[self.held] += self.epochs_a_round
         self.history.append(
             {
                 "epoch": self.epochs_a_round * (len(self.history) + 1),
@@ -267,6 +269,7 @@ class _Training:
             self.optimizer.step()
             self.averaged.update_parameters(self.model)
             self.margins[some] += margin(h.detach(), labels)
+            self.seen[some] += 1
             total += loss.detach() * len(some)
         return (total / len(self.learnt)).item()
 
@@ -298,7 +301,7 @@ class _Training:
         model.eval()
         held = torch.zeros(len(self.given), dtype=torch.bool, device=self.given.device)
         held[self.held] = True
-        return Stopped(model, self.history, self.best_round, held, self.margins / self.history[-1]["epoch"])
+        return Stopped(model, self.history, self.best_round, held, self.margins / self.seen.clamp_min(1))
 
     def state(self) -> dict:
         """Everything that an interrupted training needs."""
@@ -310,6 +313,7 @@ class _Training:
             "dropout": _torch_state(self.given.device),
             "history": self.history,
             "margins": self.margins,
+            "seen": self.seen,
             "before": self.before,
             "best": self.best,
             "best_round": self.best_round,
@@ -323,7 +327,8 @@ class _Training:
         self.draws.set_state(state["order"].cpu())
         _set_torch_state(self.given.device, state["dropout"].cpu())
         self.history, self.best_round = state["history"], state["best_round"]
-        self.margins, self.before, self.best = state["margins"], state["before"], state["best"]
+        self.margins, self.seen = state["margins"], state["seen"]
+        self.before, self.best = state["before"], state["best"]
 
 
 def _torch_state(device: torch.device) -> Tensor:
@@ -403,6 +408,8 @@ class _Keeper:
             state = torch.load(self.path, map_location=run.given.device, weights_only=True)
             if state["key"] != self.key:
                 raise ValueError("it belongs to other data, another recipe or another device")
+            if missing := run.state().keys() - state.keys():  # before anything is loaded
+                raise ValueError(f"it was written by older code, without {', '.join(sorted(missing))}")
             run.load(state)
             say(f"going on after epoch {run.history[-1]['epoch']}")
         except Exception as error:

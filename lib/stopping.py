@@ -21,6 +21,7 @@ from lib.noise import NoiseConfig, symmetric
 from lib.observe import Row
 from lib.stopped import Inputs, Recipe, answers, margin, train_until_stop
 
+FEW = 1000  # samples, of which a round takes more than six epochs
 RULES = {
     "best of all": "the round with the least test error: known to nobody",
     "held-out labels": "the most right answers on a tenth held out with its given labels, three rounds averaged",
@@ -59,8 +60,10 @@ class StopRules(Measurement):
         check_labels(self.data, self.noise, folder)
 
     def short(self, epochs: int = 2) -> "StopRules":
-        """Its first epochs."""
-        return replace(self, recipe=replace(self.recipe, epochs=min(max(epochs, 6), self.recipe.epochs)))
+        """Its first epochs; all of them where a round has so few samples that it takes many."""
+        few = self.data.train_size is not None and self.data.train_size < FEW
+        count = self.recipe.epochs if few else min(max(epochs, 6), self.recipe.epochs)
+        return replace(self, recipe=replace(self.recipe, epochs=count))
 
     @property
     def slug(self) -> str:

@@ -232,13 +232,9 @@ def flat(outputs: int, *between: nn.Module) -> nn.Module:
             {"model": nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(64, 10))},
             "without running statistics",
         ),
-        pytest.param(
+        (
             {"model": flat(10, nn.BatchNorm1d(64, track_running_stats=False))},
             "without running statistics",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="one sample is passed through before BatchNorm is looked for: said in torch's own words",
-            ),
         ),
         ({"recipe": Recipe(lr=-1.0, device="cpu")}, "lr must be above 0"),
     ],
