@@ -520,7 +520,7 @@ ledger.check(
 # The same tool on data sets as they are published. Nobody flipped these labels; look at them and judge for yourself. Above
 # each image stands the published label, then the suggested one.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 AS_PUBLISHED = {"smoke": ("digits",), "cpu": ("mnist", "cifar10")}[profile]
 found = records.obtain_groups(
     {name: [presets.published(name)] for name in AS_PUBLISHED},
@@ -560,7 +560,7 @@ what_it_says(AS_PUBLISHED[0])
 # %% mystnb={"figure": {"caption": "The most suspicious labels among handwritten digits as published: published label → suggested label.", "name": "fig-suspects-digits"}, "image": {"alt": "A grid of twelve handwritten digits, many of them malformed or plainly another digit than their published label."}} tags=["hide-input", "nbval-ignore-output"]
 suspects_of(AS_PUBLISHED[0])
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 what_it_says(AS_PUBLISHED[-1])
 
 # %% mystnb={"figure": {"caption": "The most suspicious labels of the second data set as published (at the smallest profile the same digits again): published label → suggested label.", "name": "fig-suspects-photographs"}, "image": {"alt": "A grid of twelve images with the published and the suggested label above each."}} tags=["hide-input", "nbval-ignore-output"]
