@@ -118,8 +118,8 @@ def find_wrong_labels(name: str, setting: str, noise_rate: float) -> FindWrongLa
     """A cell of the comparison: fully connected for handwritten digits, a small ResNet-9 for four kinds of vehicles."""
     if name == "cifar10":
         return FindWrongLabels(
-            data=DataConfig(name, classes=(0, 1, 8, 9), train_size=1200), setting=setting, noise_rate=noise_rate,
-            model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=32), pool=2,
+            data=DataConfig(name, classes=(0, 1, 8, 9), train_size=2400), setting=setting, noise_rate=noise_rate,
+            model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=20), pool=2,
         )  # fmt: skip
     data = DataConfig(name, train_size=6000) if name == "mnist" else DataConfig(name)
     return FindWrongLabels(data=data, setting=setting, noise_rate=noise_rate, model=ModelConfig((256, 256)))

@@ -26,8 +26,9 @@ from lib.stopped import Inputs, Recipe, Stopped, answers, train_until_stop
 from lib.tangents import TAIL, Signals, Tail, class_directions, signals
 from lib.train import Machine
 
-DIRECTION_SAMPLES = 200  # for a class, on average, of which its direction is the mean
+DIRECTION_SAMPLES = 120  # for a class, on average, of which its direction is the mean
 SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
+SHARE_OF_WAY = 0.25  # of the agreement beside the mean margin
 Z = 1.96  # of 95 % intervals
 
 
@@ -96,11 +97,45 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
 
 
 def score(found: Signals, mean_margin: Tensor) -> Tensor:
-    """What speaks for each given label, below 0 where more speaks against it; ``[n]``.
+    """What speaks for each given label: the lower, the more suspicious; ``[n]``.
 
-    The sum of log odds, agreement and mean margin, each in units of its
-    typical size. The mean margin, which remembers the whole training, may
-    count for no more than 1: against one particular class it is the weakest.
+    Wrong labels that may be any class are known by their margin, and best by
+    its mean over the training (AUM), to which the direction adds a little.
+    Wrong labels that are always the same class for a class are known by its
+    direction and by Bayes' rule, and least by the margin. `concentration` says
+    how much of each is there. All terms are in units of their typical size.
+    """
+    known = concentration(found.meetings)
+    margins, way = _scaled(mean_margin), _scaled(found.agreement)
+    return (1 - known) * (margins + SHARE_OF_WAY * way) + known * (_scaled(found.log_odds) + way)
+
+
+def concentration(meetings: Tensor) -> float:
+    """How well the class that a network predicts tells which other one was given, from 0 (not at all) to 1.
+
+    ``meetings`` [classes, classes]: predicted as the row, given as the column.
+    One less the entropy of the given label where it is another one, as a
+    share of the largest possible, with Miller and Madow's correction for few
+    samples; mean over the predicted classes, each by its disagreements.
+    """
+    off = meetings.double() - meetings.double().diag().diag()
+    size = off.sum(1)
+    if len(off) < 3:  # there is one other class: it is known
+        return 1.0
+    share = off / size.clamp_min(1).unsqueeze(1)
+    entropy = -torch.special.xlogy(share, share).sum(1) + ((off > 0).sum(1) - 1).clamp_min(0) / (2 * size.clamp_min(1))
+    most = math.log(len(off) - 1)
+    mean = (size * entropy.clamp_max(most)).sum() / (most * size.sum().clamp_min(1))
+    return max(0.0, 1 - mean.item()) if size.sum() else 0.0
+
+
+def balance(found: Signals, mean_margin: Tensor) -> Tensor:
+    """Whether more speaks against each given label than for it: below 0 if so; ``[n]``.
+
+    The sum of log odds, agreement and mean margin in units of their typical
+    size; the mean margin, which remembers the whole training, may count for
+    no more than 1. It counts wrong labels better than the score, whose zero
+    means less, and ranks them worse.
     """
     return _scaled(found.log_odds) + _scaled(found.agreement) + _scaled(mean_margin).tanh()
 
@@ -108,6 +143,13 @@ def score(found: Signals, mean_margin: Tensor) -> Tensor:
 def votes(found: Signals, mean_margin: Tensor) -> Tensor:
     """Which of margin, agreement and mean margin are against each given label: bool ``[n, 3]``."""
     return torch.stack([found.margin < 0, found.agreement < 0, mean_margin < 0], dim=1)
+
+
+def lowest(ranks: Tensor, count: int) -> Tensor:
+    """The ``count`` samples with the lowest score: bool ``[n]``."""
+    chosen = torch.zeros(len(ranks), dtype=torch.bool, device=ranks.device)
+    chosen[ranks.argsort(stable=True)[:count]] = True
+    return chosen
 
 
 def _scaled(values: Tensor) -> Tensor:
@@ -125,10 +167,10 @@ def _check_outputs(model: nn.Module, inputs: Inputs, classes: int) -> None:
 def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tensor, cost: dict[str, float]) -> Suspects:
     ranks = score(found, stopped.mean_margin)
     against = votes(found, stopped.mean_margin)
-    rate, counts = estimate_noise(ranks, against, given, found.other, len(labelled.class_names))
-    issue = (ranks < 0).cpu().numpy()
-    ranks = ranks.cpu().double().numpy()
-    order = np.argsort(ranks, kind="stable")
+    issues = lowest(ranks, int((balance(found, stopped.mean_margin) < 0).sum()))
+    rate, counts = estimate_noise(issues, against, given, found.other, len(labelled.class_names))
+    issue = issues.cpu().numpy()
+    order = np.argsort(ranks.cpu().double().numpy(), kind="stable")
     quality = np.empty(len(ranks))
     quality[order] = np.arange(len(ranks)) / max(1, len(ranks) - 1)
     names = np.array(labelled.class_names, dtype=object)
@@ -158,19 +200,19 @@ def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tenso
 
 
 def estimate_noise(
-    ranks: Tensor, against: Tensor, given: Tensor, other: Tensor, classes: int
+    issues: Tensor, against: Tensor, given: Tensor, other: Tensor, classes: int
 ) -> tuple[Interval, np.ndarray]:
     """Share of wrong labels, and how many of each class (row) were given each label (column).
 
-    A label is believed unless the score is below 0, and then the best other
-    one. The interval goes from the share that all signals are against to the
+    A label is believed unless it is an issue (bool [n]), and then the best
+    other one. The interval goes from the share that all signals are against to the
     share that any is against, each with its sampling.
     """
-    believed = torch.where(ranks < 0, other, given)
+    believed = torch.where(issues, other, given)
     counts = torch.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
     all_of, any_of, n = against.all(1), against.any(1), len(given)
     low, high = wilson(all_of.double().mean().item(), n)[0], wilson(any_of.double().mean().item(), n)[1]
-    return Interval((ranks < 0).double().mean().item(), float(low), float(high)), counts.cpu().numpy()
+    return Interval(issues.double().mean().item(), float(low), float(high)), counts.cpu().numpy()
 
 
 def wilson(share: float, samples: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +220,7 @@ def wilson(share: float, samples: int | np.ndarray) -> tuple[np.ndarray, np.ndar
     samples = np.maximum(samples, 1)
     middle = (share + Z**2 / (2 * samples)) / (1 + Z**2 / samples)
     half = Z / (1 + Z**2 / samples) * np.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2))
-    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+    return np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)  # rounding can pass the share itself
 
 
 def shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -149,7 +149,7 @@ def class_directions(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, cla
 
 @dataclass(frozen=True)
 class Signals:
-    """What the network says of each sample, in the order of ``index``; all ``[n]``.
+    """What the network says of each sample, in the order of ``index``; ``[n]``, and the classes' ``meetings``.
 
     ``own``: its probability of the given label. ``log_odds``: of the given
     label against all others, by Bayes' rule. ``other``: the best other label.
@@ -162,6 +162,7 @@ class Signals:
     other: Tensor
     margin: Tensor
     agreement: Tensor
+    meetings: Tensor  # of `Directions`
 
 
 def signals(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, directions: Directions) -> Signals:
@@ -190,7 +191,7 @@ def signals(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, directions: 
             )
         )
     back = order.argsort()
-    return Signals(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
+    return Signals(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)), directions.meetings)
 
 
 def _cosines(tail: Tail, deltas: list[Tensor], logits: Tensor, directions: Directions) -> Tensor:
