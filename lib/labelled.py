@@ -8,7 +8,6 @@ a sentence in ``Labelled.notes``.
 
 import hashlib
 import os
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,12 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from lib import pictures
-from lib.pictures import NAMED
+from lib.arrays import LARGEST, as_image, as_inputs, as_numbers, stacked
+from lib.classes import as_series, check_classes, check_missing, numbered, small_classes, some
 from lib.progress import bar
 
-FEW = 10  # samples below which a class is named
-LARGEST = 128  # pixels: no side of an image read from a file is longer
-CHUNK = 2**22  # numbers that are looked at in one go
 INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
 TABLES = {".csv": ",", ".tsv": "\t"}
 
@@ -100,7 +97,7 @@ def from_arrays(
     labels, labels out of range, and one class only.
     """
     index = _index(inputs, labels, index)
-    tensor, notes = _inputs(inputs)
+    tensor, notes = as_inputs(inputs)
     return _labelled(tensor, labels, class_names, index, notes)
 
 
@@ -161,9 +158,9 @@ def from_csv(
     names = table[image_column].tolist()
     empty = [row for row, name in enumerate(names) if not name.strip()]
     if empty:
-        raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {_some(empty)} (counted from 0)")
+        raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
-    _check_missing(pd.Series(labels, dtype=object))
+    check_missing(pd.Series(labels, dtype=object))
     return _from_files([root / name for name in names], labels, names, [], largest, progress)
 
 
@@ -188,17 +185,16 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
             continue
         if not isinstance(item, (tuple, list)) or len(item) < 2:
             raise ValueError(f"sample {position} is a {type(item).__name__}; expected a pair of image and label")
-        images.append(_image(item[0]))
+        images.append(as_image(item[0]))
         labels.append(item[1].item() if isinstance(item[1], (Tensor, np.generic)) and item[1].ndim == 0 else item[1])
         kept.append(position)
     notes = []
     if faults:
-        shown = ", ".join(f"{position} ({faults[position]})" for position in list(faults)[:NAMED])
-        more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        notes.append(f"Skipped {len(faults)} of {len(dataset)} samples that could not be read: {shown}{more}.")
+        shown = some([f"{position} ({fault})" for position, fault in faults.items()])
+        notes.append(f"Skipped {len(faults)} of {len(dataset)} samples that could not be read: {shown}.")
     if not images:
         raise ValueError(notes[0] if notes else "the data set is empty")
-    tensor, more = _stacked(images, largest)
+    tensor, more = stacked(images, largest)
     return _labelled(tensor, labels, _dataset_classes(dataset, labels), pd.Index(kept), notes + more)
 
 
@@ -258,7 +254,7 @@ def _from_files(
 ) -> Labelled:
     if largest < 1:
         raise ValueError(f"largest must be at least 1 pixel, not {largest}")
-    _check_classes(*_numbered(_series(labels), None)[:2])  # before an hour of decoding
+    check_classes(*numbered(as_series(labels), None)[:2])  # before an hour of decoding
     read = pictures.read_files(paths, names, largest, progress)
     labels, names = ([entries[position] for position in read.kept] for entries in (labels, names))
     try:
@@ -315,125 +311,6 @@ def _dataset_classes(dataset: Any, labels: list) -> list[str] | None:
     return list(names) if numbers and labels and min(labels) >= 0 and max(labels) < len(names) else None
 
 
-# Inputs ------------------------------------------------------------------------------------------
-
-
-def _inputs(inputs: Any) -> tuple[Tensor, list[str]]:
-    """Embeddings ``[n, features]`` or images ``[n, channels, h, w]`` of any number type, and notes."""
-    if isinstance(inputs, (list, tuple)) and len(inputs) and np.ndim(inputs[0]) > 1:
-        return _stacked([_image(image) for image in inputs], LARGEST)
-    tensor = _tensor(inputs.to_numpy() if isinstance(inputs, pd.DataFrame) else inputs)
-    if tensor.ndim not in (2, 3, 4) or 0 in tensor.shape:
-        raise ValueError(
-            f"inputs have shape {list(tensor.shape)}; allowed: embeddings [n, features] or images [n, h, w], "
-            "[n, channels, h, w], [n, h, w, channels], nothing empty"
-        )
-    if tensor.ndim == 2:
-        return tensor, []
-    return (tensor.unsqueeze(1), []) if tensor.ndim == 3 else _channels_second(tensor)
-
-
-def _tensor(array: Any) -> Tensor:
-    """A tensor that shares the array's memory where it can."""
-    if isinstance(array, Tensor):
-        return array.detach().cpu()
-    try:
-        array = np.asarray(array)
-    except ValueError as error:
-        raise ValueError(f"inputs are no array: {error}") from error
-    if array.dtype == object or array.dtype.kind not in "biuf":
-        raise ValueError(f"inputs are {array.dtype}; allowed: numbers")
-    if array.dtype == np.longdouble or not array.dtype.isnative:
-        array = array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
-    with warnings.catch_warnings():  # of arrays that may not be written to: nothing here does
-        warnings.filterwarnings("ignore", "The given NumPy array is not writ")
-        return torch.from_numpy(array if min(array.strides, default=0) >= 0 else array.copy())
-
-
-def _image(image: Any) -> Tensor:
-    """One image as ``[channels, h, w]``, or one embedding ``[features]``."""
-    if isinstance(image, Image.Image):
-        return pictures.from_pillow(image)
-    tensor = _tensor(image)
-    if tensor.ndim not in (1, 2, 3) or 0 in tensor.shape:
-        raise ValueError(
-            f"an image has shape {list(tensor.shape)}; allowed: [h, w], [channels, h, w], [h, w, channels]"
-        )
-    if tensor.ndim == 3:
-        return _channels_second(tensor[None])[0][0]
-    return tensor if tensor.ndim == 1 else tensor[None]
-
-
-def _stacked(images: list[Tensor], largest: int) -> tuple[Tensor, list[str]]:
-    if len({image.ndim for image in images}) > 1:
-        raise ValueError("samples are images and embeddings; they must be of one kind")
-    if images[0].ndim > 1:
-        return pictures.stack(images, largest)
-    features = {len(image) for image in images}
-    if len(features) > 1:
-        raise ValueError(f"embeddings have {min(features)} to {max(features)} numbers; they must have as many each")
-    return torch.stack(images), []
-
-
-def _channels_second(images: Tensor) -> tuple[Tensor, list[str]]:
-    """Images of four axes with their channels as the second."""
-    second, last = (1 <= images.shape[axis] <= 4 for axis in (1, 3))
-    if last and not second:
-        return images.permute(0, 3, 1, 2), []
-    if last == second:
-        axes = f"[{', '.join(map(str, images.shape))}]"
-        return images, [f"Images of shape {axes} could have their channels second or last: read as second."]
-    return images, []
-
-
-def _numbers(tensor: Tensor) -> tuple[Tensor, float, list[str]]:
-    """Inputs as uint8 images or float32, the brightest pixel's value, and notes."""
-    if tensor.is_complex():
-        raise ValueError(f"inputs are {tensor.dtype}; allowed: integers, booleans or floats")
-    notes = []
-    if tensor.ndim == 2:
-        if tensor.dtype == torch.uint8:
-            notes.append(
-                f"Bytes of shape {list(tensor.shape)} are taken as embeddings; images have three or four axes."
-            )
-        tensor = tensor.to(torch.float32)
-    elif tensor.dtype == torch.bool:
-        tensor = tensor.to(torch.uint8) * 255
-    elif not tensor.is_floating_point() and tensor.dtype != torch.uint8:
-        if tensor.min() < 0 or tensor.max() > 255:
-            raise ValueError(f"pixels run from {tensor.min()} to {tensor.max()}; integers must lie in 0 ... 255")
-        tensor = tensor.to(torch.uint8)
-    if tensor.is_floating_point():
-        tensor = tensor.to(torch.float32)
-        _check_finite(tensor)
-    if tensor.ndim == 4 and tensor.is_floating_point():
-        tensor, more = _unit_pixels(tensor)
-        notes += more
-    return tensor.contiguous(), 255.0 if tensor.dtype == torch.uint8 else 1.0, notes
-
-
-def _unit_pixels(images: Tensor) -> tuple[Tensor, list[str]]:
-    """Float images within [0, 1]."""
-    low, high = images.min().item(), images.max().item()
-    if low >= 0 and high <= 1:
-        return images, []
-    if low >= 0 and high <= 255:
-        return images / 255, [f"Float pixels ran from {low:g} to {high:g}: divided by 255."]
-    scaled = (images - low) / (high - low) if high > low else torch.zeros_like(images)
-    return scaled, [f"Float pixels ran from {low:g} to {high:g} (standardised?): scaled linearly to 0 ... 1."]
-
-
-def _check_finite(inputs: Tensor) -> None:
-    size = max(1, CHUNK // max(1, inputs[0].numel()))
-    bad = torch.cat([~torch.isfinite(part).flatten(1).all(1) for part in inputs.split(size)])
-    rows = bad.nonzero().flatten().tolist()
-    if rows:
-        raise ValueError(f"{len(rows)} inputs hold NaN or infinity, the first at positions {_some(rows)}")
-
-
-# Labels ------------------------------------------------------------------------------------------
-
-
 def _index(inputs: Any, labels: Any, given: Sequence | None) -> pd.Index | None:
     frames = [part.index for part in (labels, inputs) if isinstance(part, (pd.Series, pd.DataFrame))]
     if len(frames) == 2 and len(frames[0]) == len(frames[1]) and not frames[0].equals(frames[1]):
@@ -448,142 +325,23 @@ def _labelled(
 ) -> Labelled:
     """The checks that all sources share."""
     count = len(inputs)
-    series = _series(labels)
+    series = as_series(labels)
     for name, found in (("labels", len(series)), ("names in the index", count if index is None else len(index))):
         if found != count:
             raise ValueError(f"{count} inputs but {found} {name}")
     if count < 2:
         raise ValueError(f"only {count} sample: at least two are needed, and many more to learn from")
-    _check_missing(series)
-    numbers, names, more = _numbered(series, class_names)
-    _check_classes(numbers, names)
-    inputs, white, mended = _numbers(inputs)
+    check_missing(series)
+    numbers, names, more = numbered(series, class_names)
+    check_classes(numbers, names)
+    inputs, white, mended = as_numbers(inputs)
     index = pd.RangeIndex(count) if index is None else index
     found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
     conflicts, repeated = _duplicates(found)
-    odd = _small_classes(numbers, names) + repeated
+    odd = small_classes(numbers, names) + repeated
     if not index.is_unique:
         odd.append(f"{int(index.duplicated().sum())} names in the index stand for more than one sample.")
     return replace(found, notes=found.notes + tuple(odd), conflicts=conflicts)
-
-
-def _series(labels: Any) -> pd.Series:
-    """Labels as a Series numbered from 0."""
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu().numpy()
-    if isinstance(labels, (pd.Series, pd.Index)):
-        labels = labels.to_numpy()  # a category becomes what it names
-    elif not isinstance(labels, np.ndarray):
-        labels = np.array(list(labels), dtype=object) if np.ndim(labels) == 1 else np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise ValueError(f"labels have shape {list(labels.shape)}; allowed: one a sample (argmax of one-hot rows)")
-    return pd.Series(np.char.decode(labels) if labels.dtype.kind == "S" else labels).infer_objects()
-
-
-def _check_missing(series: pd.Series) -> None:
-    missing = series.isna()
-    if not pd.api.types.is_numeric_dtype(series.dtype):
-        missing |= series.map(lambda label: isinstance(label, str) and not label.strip())
-    rows = np.flatnonzero(missing).tolist()
-    if rows:
-        raise ValueError(f"{len(rows)} labels are missing, the first at positions {_some(rows)}")
-
-
-def _numbered(series: pd.Series, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
-    """Class numbers int64 ``[n]``, names, and notes on how the ones became the others."""
-    series = _values(series, named=class_names is not None)
-    codes, found = pd.factorize(series)
-    found = found.tolist()
-    words = isinstance(found[0], str)
-    if class_names is None:
-        order = sorted(range(len(found)), key=lambda i: _sort_key(found[i]))
-        names = tuple(str(found[i]) for i in order)
-        number = np.empty(len(found), np.int64)
-        number[order] = np.arange(len(found))
-        plain = [found[i] for i in order] == list(range(len(found))) or list(names) == list(map(str, range(len(found))))
-        notes = [] if plain else [f"Labels are numbered: {_mapping(names)}."]
-    else:
-        names = tuple(map(str, class_names))
-        if len(set(names)) != len(names):
-            raise ValueError(f"class_names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
-        allowed = {name: i for i, name in enumerate(names)} if words else {i: i for i in range(len(names))}
-        unknown = sorted(label for label in found if label not in allowed)
-        if unknown:
-            rows = np.flatnonzero(series.isin(unknown)).tolist()
-            what = f"among {', '.join(map(repr, names[:20]))}" if words else f"0 ... {len(names) - 1}"
-            raise ValueError(
-                f"{len(rows)} labels are out of range: {_some(list(map(repr, unknown)))}, the first at positions "
-                f"{_some(rows)}; allowed: {what}"
-            )
-        number = np.array([allowed[label] for label in found], np.int64)
-        notes = [f"Labels are numbered: {_mapping(names)}."] if words else []
-    return number[codes], names, notes + _alike(names)
-
-
-def _values(series: pd.Series, named: bool) -> pd.Series:
-    """Labels as integers or strings, of one kind; booleans as their own names, unless classes are ``named``."""
-    kind = series.dtype
-    if pd.api.types.is_bool_dtype(kind):
-        return series.astype(np.int64) if named else series.astype(object).map({True: "True", False: "False"}.get)
-    if pd.api.types.is_float_dtype(kind):
-        parts = np.flatnonzero(series % 1 != 0)  # infinity too
-        if len(parts):
-            raise ValueError(f"labels are fractions, e.g. {series[parts[0]]:g} at position {parts[0]}: no classes")
-        return series.astype(np.int64)
-    if pd.api.types.is_integer_dtype(kind):
-        return series
-    kinds = {type(label).__name__ for label in series}
-    if not all(isinstance(label, str) for label in series):
-        raise ValueError(f"labels are {' and '.join(sorted(kinds))}; allowed: all integers or all strings")
-    return series.astype(object)
-
-
-def _sort_key(label: int | str) -> tuple:
-    """Numbers in their order, also where they are written as words; then words."""
-    if isinstance(label, str) and not (label.isascii() and label.isdigit()):
-        return 1, 0, label
-    return 0, int(label), str(label)
-
-
-def _check_classes(numbers: np.ndarray, names: tuple[str, ...]) -> None:
-    sizes = np.bincount(numbers, minlength=len(names))
-    if (sizes > 0).sum() < 2:
-        raise ValueError(f"all {len(numbers)} labels are {names[numbers[0]]!r}: two classes are needed to tell apart")
-    if len(numbers) > 2 and sizes.max() == 1:
-        raise ValueError(f"each of {len(numbers)} labels occurs once: they look like names or amounts, not classes")
-
-
-def _small_classes(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    sizes = np.bincount(numbers, minlength=len(names))
-    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < FEW]
-    if not small:
-        return []
-    return [f"Classes with fewer than {FEW} samples, too few to judge them well: {_some(small)}."]
-
-
-def _alike(names: tuple[str, ...]) -> list[str]:
-    """A note on names that look like one class written in two ways."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
-    alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
-    if not alike:
-        return []
-    return [f"Classes that differ by capitals or spaces only, and stay apart: {_some(alike)}."]
-
-
-def _mapping(names: tuple[str, ...]) -> str:
-    shown = [f"{name!r} is {i}" for i, name in enumerate(names[:20])]
-    return ", ".join(shown) + (f", ... {names[-1]!r} is {len(names) - 1}" if len(names) > 20 else "")
-
-
-def _some(entries: list) -> str:
-    return ", ".join(map(str, entries[:NAMED])) + (f" and {len(entries) - NAMED} more" if len(entries) > NAMED else "")
-
-
-# Duplicates --------------------------------------------------------------------------------------
 
 
 def _duplicates(labelled: Labelled) -> tuple[Tensor, list[str]]:

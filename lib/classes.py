@@ -1,0 +1,135 @@
+"""Labels of any kind as class numbers with names: which are missing, out of range, alike or rare.
+
+What cannot be meant raises ValueError that says which labels, where, and what is allowed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from lib.pictures import NAMED
+
+FEW = 10  # samples below which a class is named
+
+
+def as_series(labels: Any) -> pd.Series:
+    """Labels as a Series numbered from 0."""
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().numpy()
+    if isinstance(labels, (pd.Series, pd.Index)):
+        labels = labels.to_numpy()  # a category becomes what it names
+    elif not isinstance(labels, np.ndarray):
+        labels = np.array(list(labels), dtype=object) if np.ndim(labels) == 1 else np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise ValueError(f"labels have shape {list(labels.shape)}; allowed: one a sample (argmax of one-hot rows)")
+    return pd.Series(np.char.decode(labels) if labels.dtype.kind == "S" else labels).infer_objects()
+
+
+def check_missing(series: pd.Series) -> None:
+    """Raise ValueError for labels that are None, NaN or blank."""
+    missing = series.isna()
+    if not pd.api.types.is_numeric_dtype(series.dtype):
+        missing |= series.map(lambda label: isinstance(label, str) and not label.strip())
+    rows = np.flatnonzero(missing).tolist()
+    if rows:
+        raise ValueError(f"{len(rows)} labels are missing, the first at positions {some(rows)}")
+
+
+def numbered(series: pd.Series, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Class numbers int64 ``[n]``, names, and notes on how the ones became the others."""
+    series = _values(series, named=class_names is not None)
+    codes, found = pd.factorize(series)
+    found = found.tolist()
+    words = isinstance(found[0], str)
+    if class_names is None:
+        order = sorted(range(len(found)), key=lambda i: _sort_key(found[i]))
+        names = tuple(str(found[i]) for i in order)
+        number = np.empty(len(found), np.int64)
+        number[order] = np.arange(len(found))
+        plain = [found[i] for i in order] == list(range(len(found))) or list(names) == list(map(str, range(len(found))))
+        notes = [] if plain else [f"Labels are numbered: {_mapping(names)}."]
+    else:
+        names = tuple(map(str, class_names))
+        if len(set(names)) != len(names):
+            raise ValueError(f"class_names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
+        allowed = {name: i for i, name in enumerate(names)} if words else {i: i for i in range(len(names))}
+        unknown = sorted(label for label in found if label not in allowed)
+        if unknown:
+            rows = np.flatnonzero(series.isin(unknown)).tolist()
+            what = f"among {', '.join(map(repr, names[:20]))}" if words else f"0 ... {len(names) - 1}"
+            raise ValueError(
+                f"{len(rows)} labels are out of range: {some(list(map(repr, unknown)))}, the first at positions "
+                f"{some(rows)}; allowed: {what}"
+            )
+        number = np.array([allowed[label] for label in found], np.int64)
+        notes = [f"Labels are numbered: {_mapping(names)}."] if words else []
+    return number[codes], names, notes + _alike(names)
+
+
+def _values(series: pd.Series, named: bool) -> pd.Series:
+    """Labels as integers or strings, of one kind; booleans as their own names, unless classes are ``named``."""
+    kind = series.dtype
+    if pd.api.types.is_bool_dtype(kind):
+        return series.astype(np.int64) if named else series.astype(object).map({True: "True", False: "False"}.get)
+    if pd.api.types.is_float_dtype(kind):
+        parts = np.flatnonzero(series % 1 != 0)  # infinity too
+        if len(parts):
+            raise ValueError(f"labels are fractions, e.g. {series[parts[0]]:g} at position {parts[0]}: no classes")
+        return series.astype(np.int64)
+    if pd.api.types.is_integer_dtype(kind):
+        return series
+    kinds = {type(label).__name__ for label in series}
+    if not all(isinstance(label, str) for label in series):
+        raise ValueError(f"labels are {' and '.join(sorted(kinds))}; allowed: all integers or all strings")
+    return series.astype(object)
+
+
+def _sort_key(label: int | str) -> tuple:
+    """Numbers in their order, also where they are written as words; then words."""
+    if isinstance(label, str) and not (label.isascii() and label.isdigit()):
+        return 1, 0, label
+    return 0, int(label), str(label)
+
+
+def check_classes(numbers: np.ndarray, names: tuple[str, ...]) -> None:
+    """Raise ValueError for a single class, and for labels that each occur once."""
+    sizes = np.bincount(numbers, minlength=len(names))
+    if (sizes > 0).sum() < 2:
+        raise ValueError(f"all {len(numbers)} labels are {names[numbers[0]]!r}: two classes are needed to tell apart")
+    if len(numbers) > 2 and sizes.max() == 1:
+        raise ValueError(f"each of {len(numbers)} labels occurs once: they look like names or amounts, not classes")
+
+
+def small_classes(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    """A note on classes with too few samples."""
+    sizes = np.bincount(numbers, minlength=len(names))
+    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < FEW]
+    if not small:
+        return []
+    return [f"Classes with fewer than {FEW} samples, too few to judge them well: {some(small)}."]
+
+
+def _alike(names: tuple[str, ...]) -> list[str]:
+    """A note on names that look like one class written in two ways."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
+    alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    return [f"Classes that differ by capitals or spaces only, and stay apart: {some(alike)}."]
+
+
+def _mapping(names: tuple[str, ...]) -> str:
+    shown = [f"{name!r} is {i}" for i, name in enumerate(names[:20])]
+    return ", ".join(shown) + (f", ... {names[-1]!r} is {len(names) - 1}" if len(names) > 20 else "")
+
+
+def some(entries: list) -> str:
+    """The first entries, and how many more there are."""
+    return ", ".join(map(str, entries[:NAMED])) + (f" and {len(entries) - NAMED} more" if len(entries) > NAMED else "")
