@@ -10,6 +10,7 @@ import pandas as pd
 from lib.files import atomic
 
 LITTLE = 0.03  # a noise rate below which the summary says that little is wrong
+WEAK = 0.08  # so much larger a share of suspects among labels held out: the network knows too little of new samples
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Suspects:
     ``table``, indexed as the samples are: ``given_label``, ``predicted_label``
     (the label to put in its place, or the given one where nothing speaks
     against it), ``label_quality`` (0 the most suspicious to 1, ranks),
-    ``probability_wrong``, ``is_label_issue`` (more speaks against the label than for it),
+    ``probability_wrong``, ``is_label_issue`` (of the lowest quality, as many as are estimated to be wrong),
     the signals ``own_probability``, ``log_odds``, ``margin``, ``mean_margin``,
     ``agreement``, and ``held_out``, ``conflict`` (an identical input has another label).
 
@@ -62,6 +63,8 @@ class Suspects:
             lines[0] += " Little is wrong."
         flows = self.transition.copy()
         np.fill_diagonal(flows, 0)
+        if weak := self._weakness():
+            lines.append(weak)
         for place in np.argsort(-flows, axis=None)[:3]:
             row, column = np.unravel_index(place, flows.shape)
             if self.transition_low[row, column] > 1.5 * max(rate.estimate, 0.01) / max(1, len(flows) - 1):
@@ -75,6 +78,27 @@ class Suspects:
             f"{self.cost['train_seconds']:.1f} s; signals {self.cost['signal_seconds']:.1f} s."
         )
         return lines
+
+    def _weakness(self) -> str:
+        """A warning where many more labels are suspects among those that the network was not trained on.
+
+        Wrong labels are as frequent among the ones as among the others; what
+        the held-out ones have more is the network's own error. Below `WEAK`,
+        or three standard errors, nothing is said.
+        """
+        held = self.table["held_out"].to_numpy(dtype=bool)
+        issue = self.table["is_label_issue"].to_numpy(dtype=bool)
+        if held.all() or not held.any():
+            return ""
+        seen, unseen = issue[~held].mean(), issue[held].mean()
+        error = np.sqrt(issue.mean() * (1 - issue.mean()) * (1 / held.sum() + 1 / (~held).sum()))
+        if unseen - seen <= max(WEAK, 3 * error):
+            return ""
+        return (
+            f"The network is weak: of the labels held out it suspects {unseen:.1%}, of those it was trained on "
+            f"{seen:.1%}. Many suspects are merely beyond it; "
+            f"take the ranking as a hint and the noise rate as uncertain."
+        )
 
     def noise(self) -> dict:
         """Noise rate, transition matrix and cost, fit for JSON."""

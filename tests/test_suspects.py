@@ -192,7 +192,7 @@ def test_saved_files_say_the_same(flipped, tmp_path):
 def test_what_is_said_names_the_largest_flow():
     cost = {"epochs": 9, "stop_epoch": 4, "train_seconds": 1.5, "signal_seconds": 0.25}
     counts = np.array([[900, 100, 0], [0, 990, 10], [5, 5, 990]])
-    table = pd.DataFrame({"is_label_issue": np.arange(3000) < 120})
+    table = pd.DataFrame({"is_label_issue": np.arange(3000) < 120, "held_out": np.arange(3000) % 10 == 0})
     share, low, high = shares(counts)
     found = Suspects(
         table, Interval(0.04, 0.03, 0.05), share, low, high, ("ant", "bee", "cow"), (), [], cost
@@ -203,6 +203,27 @@ def test_what_is_said_names_the_largest_flow():
     assert lines[1] == f"10.0% of class ant were labelled bee ({bounds.low:.1%} to {bounds.high:.1%})."
     assert lines[2] == "One training of 9 epochs, stopped at 4, 1.5 s; signals 0.2 s."
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("unseen", "seen", "held", "warns"),
+    [
+        (0.31, 0.09, 240, True),  # a network that errs on one in five new samples
+        (0.14, 0.10, 600, False),  # as on handwritten digits
+        (0.40, 0.20, 20, False),  # too few to tell: three standard errors are .28
+        (0.05, 0.30, 300, False),
+    ],
+)
+def test_a_network_that_suspects_what_it_has_not_seen_is_called_weak(unseen, seen, held, warns):
+    issue = np.concatenate([np.arange(held) < unseen * held, np.arange(9 * held) < seen * 9 * held])
+    table = pd.DataFrame({"is_label_issue": issue, "held_out": np.arange(10 * held) < held})
+    share, low, high = shares(np.array([[900, 100], [100, 900]]))
+    cost = {"epochs": 9, "stop_epoch": 4, "train_seconds": 1.5, "signal_seconds": 0.25}
+    found = Suspects(table, Interval(0.1, 0.1, 0.1), share, low, high, ("ant", "bee"), (), [], cost)
+    said = [line for line in found.lines() if "weak" in line]
+    assert len(said) == warns
+    if warns:
+        assert "suspects 31.2%, of those it was trained on 9.0%" in said[0]
 
 
 # Networks of one's own, and settings ---------------------------------------------------------------------------
