@@ -10,7 +10,7 @@ import pandas as pd
 from lib.files import atomic
 
 LITTLE = 0.03  # a noise rate below which the summary says that little is wrong
-WEAK = 0.08  # so much larger a share of suspects among labels held out: the network knows too little of new samples
+WEAK = 0.1  # so much larger a share of suspects among labels held out: the network knows too little of new samples
 
 
 @dataclass(frozen=True)

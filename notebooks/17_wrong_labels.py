@@ -188,7 +188,7 @@ for mine, style, mark, label in (
 axes.axline((0, 0), slope=-1, color=figures.THEORY.color, linestyle=":")
 reach = [1.05 * np.abs(values).max() for values in scaled]
 axes.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xlabel="log odds, scaled", ylabel="agreement, scaled")
-axes.legend(frameon=False, loc="lower right")
+axes.legend(frameon=False, loc="lower left")
 show.figure(fig)
 
 # %% [markdown]
