@@ -154,8 +154,9 @@ show.figure(fig)
 # how predictions and given labels meet. How many labels are wrong is counted by the balance of both and the mean margin
 # while training (AUM), each in units of its median size, the mean margin for one unit at most:
 #
-# $$b(x) = \frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}} + \tanh\frac{\text{mean margin}}{\text{median}};
-# \qquad \text{estimated noise rate} = \text{share with } b(x) < 0.$$
+# $$b(x) = \frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}} + \tanh\frac{\text{mean margin}}{\text{median}}.$$
+#
+# The estimated noise rate is the share of labels with $b(x) < 0$.
 #
 # Which ones they are, is another question, and its answer depends on where wrong labels go. If they may be any class, the
 # margin over the whole training knows best. If each class has one partner it knows least, because to the network the partner
@@ -163,8 +164,8 @@ show.figure(fig)
 # can be read off without a clean label: let $\kappa$ be one less the entropy of given labels that differ from the predicted
 # one, over the largest possible entropy (0: any class; 1: a partner each). The **score** is
 #
-# $$s(x) = (1-\kappa)\Big[\frac{\text{mean margin}}{\text{median}} + \frac14\,\frac{a(x)}{\text{median}}\Big]
-# + \kappa\,\Big[\frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}}\Big],$$
+# $$\begin{aligned}s(x) = (1-\kappa)\,&\Big[\frac{\text{mean margin}}{\text{median}} + \frac14\,\frac{a(x)}{\text{median}}\Big]\\
+# {}+ \kappa\,&\Big[\frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}}\Big],\end{aligned}$$
 #
 # and the suspects are the lowest, as many as are estimated to be wrong.
 
