@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lib.pictures import NAMED
-
 FEW = 10  # samples below which a class is named
+NAMED = 10  # entries that a message lists
 
 
 def as_series(labels: Any) -> pd.Series:

@@ -61,10 +61,10 @@ class Suspects:
         ]
         if rate.estimate < LITTLE:
             lines[0] += " Little is wrong."
-        flows = self.transition.copy()
-        np.fill_diagonal(flows, 0)
         if weak := self._weakness():
             lines.append(weak)
+        flows = self.transition.copy()
+        np.fill_diagonal(flows, 0)
         for place in np.argsort(-flows, axis=None)[:3]:
             row, column = np.unravel_index(place, flows.shape)
             if self.transition_low[row, column] > 1.5 * max(rate.estimate, 0.01) / max(1, len(flows) - 1):
@@ -97,7 +97,7 @@ class Suspects:
         return (
             f"The network is weak: of the labels held out it suspects {unseen:.1%}, of those it was trained on "
             f"{seen:.1%}. Many suspects are merely beyond it; "
-            f"take the ranking as a hint and the noise rate as uncertain."
+            "take the ranking as a hint and the noise rate as uncertain."
         )
 
     def noise(self) -> dict:

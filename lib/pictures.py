@@ -12,12 +12,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lib.classes import some
 from lib.progress import bar
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes without colour
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = 0x0112  # the EXIF tag
-NAMED = 10  # files that a note lists
 
 
 @dataclass(frozen=True)
@@ -184,5 +184,4 @@ def _notes(heads: Sequence[_Head], size: tuple[int, int], grey: bool) -> list[st
 
 
 def _list(names: Sequence[str], faults: dict[int, str]) -> str:
-    shown = [f"{names[position]} ({faults[position]})" for position in sorted(faults)[:NAMED]]
-    return ", ".join(shown) + (f" and {len(faults) - NAMED} more" if len(faults) > NAMED else "")
+    return some([f"{names[position]} ({faults[position]})" for position in sorted(faults)])
