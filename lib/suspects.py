@@ -96,27 +96,43 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
         return signals(tail, inputs, torch.arange(n, device=device), given, directions)
 
 
-def score(found: Signals, mean_margin: Tensor) -> Tensor:
+def score(found: Signals, mean_margin: Tensor, given: Tensor) -> Tensor:
     """What speaks for each given label: the lower, the more suspicious; ``[n]``.
 
     Wrong labels that may be any class are known by their margin, and best by
     its mean over the training (AUM), to which the direction adds a little.
     Wrong labels that are always the same class for a class are known by its
-    direction and by Bayes' rule, and least by the margin. `concentration` says
-    how much of each is there. All terms are in units of their typical size.
+    direction and by Bayes' rule, and least by the margin. How much of each
+    there is, say the labels that the directions speak most against; squared,
+    since the `concentration` of a few labels is above 0 by chance. All terms
+    are in units of their typical size.
     """
-    known = concentration(found.meetings)
+    known = concentration(accusations(found, given)) ** 2
     margins, way = _scaled(mean_margin), _scaled(found.agreement)
     return (1 - known) * (margins + SHARE_OF_WAY * way) + known * (_scaled(found.log_odds) + way)
 
 
-def concentration(meetings: Tensor) -> float:
-    """How well the class that a network predicts tells which other one was given, from 0 (not at all) to 1.
+def accusations(found: Signals, given: Tensor) -> Tensor:
+    """How often a label (column) was given where its direction points at another class (row): int64 ``[classes]**2``.
 
-    ``meetings`` [classes, classes]: predicted as the row, given as the column.
+    Of the labels that the directions speak against, the half that they speak
+    most against: where a network merely errs, they speak softly.
+    """
+    classes = len(found.meetings)
+    against = found.agreement < 0
+    if against.any():
+        against = against & (found.agreement <= found.agreement[against].median())
+    pairs = found.other[against] * classes + given[against]
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def concentration(meetings: Tensor) -> float:
+    """How well the class of a sample tells which other one was given, from 0 (not at all) to 1.
+
+    ``meetings`` [classes, classes]: how often the class in the row was given the label in the column.
     One less the entropy of the given label where it is another one, as a
     share of the largest possible, with Miller and Madow's correction for few
-    samples; mean over the predicted classes, each by its disagreements.
+    samples; mean over the rows, each by its disagreements.
     """
     off = meetings.double() - meetings.double().diag().diag()
     size = off.sum(1)
@@ -145,10 +161,10 @@ def votes(found: Signals, mean_margin: Tensor) -> Tensor:
     return torch.stack([found.margin < 0, found.agreement < 0, mean_margin < 0], dim=1)
 
 
-def lowest(ranks: Tensor, count: int) -> Tensor:
-    """The ``count`` samples with the lowest score: bool ``[n]``."""
-    chosen = torch.zeros(len(ranks), dtype=torch.bool, device=ranks.device)
-    chosen[ranks.argsort(stable=True)[:count]] = True
+def first(order: Tensor, count: int) -> Tensor:
+    """Which samples are the first ``count`` of an order [n]: bool ``[n]``."""
+    chosen = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+    chosen[order[:count]] = True
     return chosen
 
 
@@ -165,14 +181,13 @@ def _check_outputs(model: nn.Module, inputs: Inputs, classes: int) -> None:
 
 
 def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tensor, cost: dict[str, float]) -> Suspects:
-    ranks = score(found, stopped.mean_margin)
+    order = score(found, stopped.mean_margin, given).argsort(stable=True)
     against = votes(found, stopped.mean_margin)
-    issues = lowest(ranks, int((balance(found, stopped.mean_margin) < 0).sum()))
+    issues = first(order, int((balance(found, stopped.mean_margin) < 0).sum()))
     rate, counts = estimate_noise(issues, against, given, found.other, len(labelled.class_names))
     issue = issues.cpu().numpy()
-    order = np.argsort(ranks.cpu().double().numpy(), kind="stable")
-    quality = np.empty(len(ranks))
-    quality[order] = np.arange(len(ranks)) / max(1, len(ranks) - 1)
+    quality = np.empty(len(order))
+    quality[order.cpu().numpy()] = np.arange(len(order)) / max(1, len(order) - 1)
     names = np.array(labelled.class_names, dtype=object)
     labels, other = labelled.labels.numpy(), found.other.cpu().numpy()
     signals_of = {

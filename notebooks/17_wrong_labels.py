@@ -82,7 +82,7 @@ from lib.comparison import METHODS
 from lib.derivatives import paired_interval
 from lib.published import pictures_of
 from lib.stopped import Inputs, Recipe, train_until_stop
-from lib.suspects import concentration, judge, score, take_signals
+from lib.suspects import accusations, concentration, judge, score, take_signals
 from lib.tangents import TAIL
 
 cell = presets.find_wrong_labels("digits", "symmetric", 0.4)
@@ -107,7 +107,7 @@ def trained(recipe: Recipe, watch=None):
 stopped = trained(recipe)
 long = trained(Recipe(epochs=120, patience=120, device="cpu"), watch=looks)  # goes on past every stop
 signals = take_signals(stopped.model, inputs, labels.given, labels.classes, TAIL, recipe)
-total = score(signals, stopped.mean_margin).numpy()
+total = score(signals, stopped.mean_margin, labels.given).numpy()
 
 # %% mystnb={"figure": {"caption": "Tangent agreement of every sample at the stop, for right and for wrong labels. The network has seen all of these labels and knows of none whether it is right.", "name": "fig-suspects-agreement"}, "image": {"alt": "Two histograms over the agreement. That of the right labels lies almost wholly to the right of zero, that of the wrong ones to the left of it; they hardly overlap."}} tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=2.6)
@@ -160,14 +160,16 @@ show.figure(fig)
 #
 # Which ones they are, is another question, and its answer depends on where wrong labels go. If they may be any class, the
 # margin over the whole training knows best. If each class has one partner it knows least, because to the network the partner
-# is likely too; there the direction and Bayes' rule know best. How well a predicted class tells *which* other one was given,
-# can be read off without a clean label: let $\kappa$ be one less the entropy of given labels that differ from the predicted
-# one, over the largest possible entropy (0: any class; 1: a partner each). The **score** is
+# is likely too; there the direction and Bayes' rule know best. How well a class tells *which* other one was given, can be
+# read off without a clean label, from the half of the accused labels that their directions speak most against (where the
+# network merely errs, they speak softly): let $\kappa$ be one less the entropy of these labels for a class, over the largest
+# possible entropy (0: any class; 1: a partner each). The **score** is
 #
-# $$\begin{aligned}s(x) = (1-\kappa)\,&\Big[\frac{\text{mean margin}}{\text{median}} + \frac14\,\frac{a(x)}{\text{median}}\Big]\\
-# {}+ \kappa\,&\Big[\frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}}\Big],\end{aligned}$$
+# $$\begin{aligned}s(x) = (1-\kappa^2)\,&\Big[\frac{\text{mean margin}}{\text{median}} + \frac14\,\frac{a(x)}{\text{median}}\Big]\\
+# {}+ \kappa^2\,&\Big[\frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}}\Big],\end{aligned}$$
 #
-# and the suspects are the lowest, as many as are estimated to be wrong. This is the $\kappa$ that a network sees in the five
+# squared, since the $\kappa$ of a few labels is above zero by chance. The suspects are the lowest, as many as are estimated
+# to be wrong. This is the $\kappa$ that a network sees in the five
 # kinds of noise of this chapter (they are described below):
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -177,8 +179,8 @@ for kind, rate in presets.CELLS:
     some, given, classes = Inputs(pixels, torch.device("cpu")), noisy_labels.given, noisy_labels.classes
     network = recipe.build(some.shape, classes)
     halted = train_until_stop(network, some, given, recipe, progress=False)
-    meetings = take_signals(halted.model, some, given, classes, TAIL, recipe).meetings
-    seen.append([f"digits, {kind} {rate:g}", f"{concentration(meetings):.2f}"])
+    says = take_signals(halted.model, some, given, classes, TAIL, recipe)
+    seen.append([f"digits, {kind} {rate:g}", f"{concentration(accusations(says, given)):.2f}"])
 show.table(seen, ["wrong labels", "κ"])
 
 # %% mystnb={"figure": {"caption": "Log odds of the given label and tangent agreement of every sample, each in units of its median size. Circles: right labels; crosses: wrong ones. On the line they sum to zero.", "name": "fig-suspects-plane"}, "image": {"alt": "A cloud of circles in the upper right, a cloud of crosses in the lower left, and few marks of either kind near the falling line between them."}} tags=["hide-input", "nbval-ignore-output"]

@@ -17,7 +17,8 @@ from lib.findings import Interval, Suspects
 from lib.labelled import Labelled, from_arrays
 from lib.noise import symmetric
 from lib.stopped import Recipe
-from lib.suspects import calibrated, concentration, estimate_noise, judge, lowest, shares, wilson
+from lib.suspects import accusations, calibrated, concentration, estimate_noise, first, judge, shares, wilson
+from lib.tangents import Signals
 
 RECIPE = Recipe(device="cpu")
 COLUMNS = [
@@ -128,7 +129,7 @@ def test_the_table_has_a_row_a_sample_in_their_order(flipped):
 
 
 def test_quality_is_the_rank_of_what_speaks_for_the_label(flipped, monkeypatch):
-    monkeypatch.setattr(suspects, "concentration", lambda meetings: 0.3)
+    monkeypatch.setattr(suspects, "concentration", lambda meetings: math.sqrt(0.3))
     table = judge(flipped[0], RECIPE, progress=False).table
     n = len(table)
     quality = table["label_quality"].to_numpy()
@@ -364,7 +365,27 @@ def test_concentration_is_scipys_entropy_and_hardly_biased_by_few_samples(genera
     assert concentration(torch.tensor([[5, 1], [1, 5]])) == 1  # of two classes the other one is known
 
 
-def test_the_lowest_are_as_many_as_asked():
-    ranks = torch.tensor([3.0, -1.0, 2.0, -1.0, 0.0])
-    assert lowest(ranks, 0).sum() == 0
-    assert lowest(ranks, 3).tolist() == [False, True, False, True, True]
+def test_accusations_are_the_half_that_the_directions_speak_most_against():
+    n, classes = 10, 3
+    agreement = torch.tensor([-0.9, -0.8, -0.7, -0.6, -0.5, -0.4, 0.0, 0.3, 0.6, 0.9])
+    given, other = torch.tensor([0, 0, 1, 2, 2, 2, 0, 1, 2, 0]), torch.tensor([1, 1, 2, 0, 0, 0, 2, 2, 1, 1])
+    found = signals_of(agreement, other, classes)
+    assert accusations(found, given).tolist() == [[0, 0, 0], [2, 0, 0], [0, 1, 0]]
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(accusations(signals_of(agreement[order], other[order], classes), given[order]),
+                       accusations(found, given))  # fmt: skip
+    none = signals_of(agreement.abs(), other, classes)
+    assert accusations(none, given).sum() == 0
+    assert concentration(accusations(none, given)) == 0
+
+
+def signals_of(agreement: torch.Tensor, other: torch.Tensor, classes: int) -> Signals:
+    """Signals of which only the agreement and the other label say anything."""
+    zeros = torch.zeros(len(agreement))
+    return Signals(zeros, zeros, other, zeros, agreement, torch.eye(classes, dtype=torch.long))
+
+
+def test_the_first_are_as_many_as_asked():
+    order = torch.tensor([1, 3, 4, 2, 0])
+    assert first(order, 0).sum() == 0
+    assert first(order, 3).tolist() == [False, True, False, True, True]
