@@ -33,7 +33,7 @@ class Suspects:
     (the label to put in its place, or the given one where nothing speaks
     against it), ``label_quality`` (0 the most suspicious to 1, ranks),
     ``probability_wrong``, ``is_label_issue`` (of the lowest quality, as many as are estimated to be wrong),
-    the signals ``own_probability``, ``log_odds``, ``margin``, ``mean_margin``,
+    the signals ``own_probability``, ``log_odds``, ``margin``, ``mean_margin``, ``unseen_margin``,
     ``agreement``, and ``held_out``, ``conflict`` (an identical input has another label).
 
     ``noise_rate``: share of wrong labels. ``transition`` [classes, classes]:

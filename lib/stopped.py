@@ -137,6 +137,9 @@ class Stopped:
     the round that was kept. ``held_out`` bool [n]. ``mean_margin`` [n]: logit
     of the given label less the largest other one, as seen while training,
     mean over all epochs (AUM); after each round, for those held out.
+    ``residual`` [n]: how far the probability of the given label was below 1,
+    as seen while training, mean over all epochs; 0 for those held out, which
+    are not learnt.
     """
 
     model: nn.Module
@@ -144,6 +147,7 @@ class Stopped:
     stop: int
     held_out: Tensor
     mean_margin: Tensor
+    residual: Tensor
 
 
 def train_until_stop(
@@ -214,6 +218,7 @@ class _Training:
         )
         self.history: list[dict[str, float]] = []
         self.margins = torch.zeros(len(given), device=given.device)
+        self.residuals = torch.zeros(len(given), device=given.device)
         self.seen = torch.zeros(len(given), device=given.device)  # how often, a sample left over from batches excepted
         self.before: dict[str, Tensor] = {}  # weights of the last round, of which it is not known yet how good it was
         self.best: dict[str, Tensor] = {}
@@ -268,7 +273,9 @@ class _Training:
             loss.backward()
             self.optimizer.step()
             self.averaged.update_parameters(self.model)
-            self.margins[some] += margin(h.detach(), labels)
+            seen = h.detach()
+            self.margins[some] += margin(seen, labels)
+            self.residuals[some] += 1 - seen.softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
             self.seen[some] += 1
             total += loss.detach() * len(some)
         return (total / len(self.learnt)).item()
@@ -301,7 +308,8 @@ class _Training:
         model.eval()
         held = torch.zeros(len(self.given), dtype=torch.bool, device=self.given.device)
         held[self.held] = True
-        return Stopped(model, self.history, self.best_round, held, self.margins / self.seen.clamp_min(1))
+        times = self.seen.clamp_min(1)
+        return Stopped(model, self.history, self.best_round, held, self.margins / times, self.residuals / times)
 
     def state(self) -> dict:
         """Everything that an interrupted training needs."""
@@ -313,6 +321,7 @@ class _Training:
             "dropout": _torch_state(self.given.device),
             "history": self.history,
             "margins": self.margins,
+            "residuals": self.residuals,
             "seen": self.seen,
             "before": self.before,
             "best": self.best,
@@ -327,7 +336,7 @@ class _Training:
         self.draws.set_state(state["order"].cpu())
         _set_torch_state(self.given.device, state["dropout"].cpu())
         self.history, self.best_round = state["history"], state["best_round"]
-        self.margins, self.seen = state["margins"], state["seen"]
+        self.margins, self.residuals, self.seen = state["margins"], state["residuals"], state["seen"]
         self.before, self.best = state["before"], state["best"]
 
 

@@ -28,7 +28,7 @@ from lib.train import Machine
 
 DIRECTION_SAMPLES = 120  # for a class, on average, of which its direction is the mean
 SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
-SHARE_OF_WAY = 0.25  # of the agreement beside the mean margin
+SHARE_OF_WAY = 0.25  # of the agreement beside both margins
 Z = 1.96  # of 95 % intervals
 
 
@@ -96,11 +96,12 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
         return signals(tail, inputs, torch.arange(n, device=device), given, directions)
 
 
-def score(found: Signals, mean_margin: Tensor, given: Tensor) -> Tensor:
+def score(found: Signals, stopped: Stopped, given: Tensor) -> Tensor:
     """What speaks for each given label: the lower, the more suspicious; ``[n]``.
 
-    Wrong labels that may be any class are known by their margin, and best by
-    its mean over the training (AUM), to which the direction adds a little.
+    Wrong labels that may be any class are known by their margin: by its mean
+    over the training (AUM) and by what it would be had they not been learnt
+    (`unseen_margin`), to which the direction adds a little.
     Wrong labels that are always the same class for a class are known by its
     direction and by Bayes' rule, and least by the margin. How much of each
     there is, say the labels that the directions speak most against; squared,
@@ -108,8 +109,25 @@ def score(found: Signals, mean_margin: Tensor, given: Tensor) -> Tensor:
     are in units of their typical size.
     """
     known = concentration(accusations(found, given)) ** 2
-    margins, way = _scaled(mean_margin), _scaled(found.agreement)
-    return (1 - known) * (margins + SHARE_OF_WAY * way) + known * (_scaled(found.log_odds) + way)
+    margins, way = _scaled(stopped.mean_margin) + _scaled(unseen_margin(found, stopped)), _scaled(found.agreement)
+    return (1 - known) / 2 * (margins + SHARE_OF_WAY * way) + known * (_scaled(found.log_odds) + way)
+
+
+def unseen_margin(found: Signals, stopped: Stopped) -> Tensor:
+    """The margin of each given label less what the network learnt of it from that label itself; ``[n]``.
+
+    A step on a sample moves its own margin by the sample's residual times its
+    self-influence, |grad(h_given - h_other)|^2 (§ 3; Eq. 4). What is left of all
+    such steps at the stop is taken to be the same multiple of that product for
+    all samples: the multiple that makes the mean margin of the samples
+    trained on that of the samples held out, which have learnt nothing of theirs.
+    """
+    held = stopped.held_out
+    learnt = torch.where(held, 0.0, found.self_influence * stopped.residual)
+    if held.all() or not held.any() or not learnt.any():
+        return found.margin
+    gain = found.margin[~held].mean() - found.margin[held].mean()
+    return found.margin - (gain / learnt[~held].mean()).clamp_min(0) * learnt
 
 
 def accusations(found: Signals, given: Tensor) -> Tensor:
@@ -181,7 +199,7 @@ def _check_outputs(model: nn.Module, inputs: Inputs, classes: int) -> None:
 
 
 def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tensor, cost: dict[str, float]) -> Suspects:
-    order = score(found, stopped.mean_margin, given).argsort(stable=True)
+    order = score(found, stopped, given).argsort(stable=True)
     against = votes(found, stopped.mean_margin)
     issues = first(order, int((balance(found, stopped.mean_margin) < 0).sum()))
     rate, counts = estimate_noise(issues, against, given, found.other, len(labelled.class_names))
@@ -195,6 +213,7 @@ def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tenso
         "log_odds": found.log_odds,
         "margin": found.margin,
         "mean_margin": stopped.mean_margin,
+        "unseen_margin": unseen_margin(found, stopped),
         "agreement": found.agreement,
         "held_out": stopped.held_out,
     }

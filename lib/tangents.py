@@ -155,6 +155,8 @@ class Signals:
     label against all others, by Bayes' rule. ``other``: the best other label.
     ``margin``: logit of the given label less that of the other. ``agreement``:
     cosine of grad h_c with the way of its class, for the given less the other.
+    ``self_influence``: squared length of grad(h_given - h_other), by which a
+    step on the sample's own label moves its own margin.
     """
 
     own: Tensor
@@ -162,6 +164,7 @@ class Signals:
     other: Tensor
     margin: Tensor
     agreement: Tensor
+    self_influence: Tensor
     meetings: Tensor  # of `Directions`
 
 
@@ -178,39 +181,55 @@ def signals(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, directions: 
         evidence = seen.log_softmax(1) + log_share[:, label].T  # log of P(true = j | x) P(given | true = j)
         own = evidence.gather(1, column).squeeze(1)
         rest = evidence.scatter(1, column, -torch.inf).logsumexp(1)
-        cosines = []
-        for logits, again in ((label, True), (other, False)):
-            cosines.append(_cosines(tail, tail.derivatives(h, logits, again), logits, directions))
+        both = tail.derivatives(h, label, again=True), tail.derivatives(h, other)
+        agreement, self_influence = _compare(tail, both, (label, other), directions)
         found.append(
             (
                 seen.softmax(1).gather(1, column).squeeze(1),
                 own - rest,
                 other,
                 (seen.gather(1, column) - others.gather(1, other.unsqueeze(1))).squeeze(1),
-                cosines[0] - cosines[1],
+                agreement,
+                self_influence,
             )
         )
     back = order.argsort()
     return Signals(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)), directions.meetings)
 
 
-def _cosines(tail: Tail, deltas: list[Tensor], logits: Tensor, directions: Directions) -> Tensor:
-    """Of each sample's derivative with the way of its logit's class; 0 where one of them is zero."""
-    squares, products = torch.zeros_like(deltas[-1][:, 0]), torch.zeros_like(deltas[-1][:, 0])
-    groups = _groups(logits)
-    for call, delta, ways in zip(tail.calls, deltas, directions.layers, strict=True):
+def _compare(
+    tail: Tail, deltas: tuple[list[Tensor], list[Tensor]], logits: tuple[Tensor, Tensor], directions: Directions
+) -> tuple[Tensor, Tensor]:
+    """Of two logits a sample: cosine of the derivative with the way of its class, first less second; and how far apart.
+
+    Both [n]; the second is the squared length of the difference of both
+    derivatives. A cosine is 0 where one of its vectors is zero.
+    """
+    apart = torch.zeros_like(deltas[0][-1][:, 0])
+    squares, products = [apart.clone(), apart.clone()], [apart.clone(), apart.clone()]
+    groups = [_groups(some) for some in logits]
+    for call, *pair, ways in zip(tail.calls, *deltas, directions.layers, strict=True):
         if hasattr(call, "factors"):
-            left, right = call.factors(delta)
-            squares += left.square().sum(1) * right.square().sum(1)
-            for c, rows in groups:
-                products[rows] += ((right[rows] @ ways[c].T) * left[rows]).sum(1)
+            lefts = [call.factors(delta)[0] for delta in pair]
+            right = call.factors(pair[0])[1]
+            length = right.square().sum(1)
+            apart += (lefts[0] - lefts[1]).square().sum(1) * length
+            for k, left in enumerate(lefts):
+                squares[k] += left.square().sum(1) * length
+                for c, rows in groups[k]:
+                    products[k][rows] += ((right[rows] @ ways[c].T) * left[rows]).sum(1)
         else:
-            each = call.gradient(delta).flatten(1)
-            squares += each.square().sum(1)
-            for c, rows in groups:
-                products[rows] += each[rows] @ ways[c].flatten()
-    scale = squares.sqrt() * directions.lengths[logits]
-    return torch.where(scale > 0, products / scale, 0.0)
+            each = [call.gradient(delta).flatten(1) for delta in pair]
+            apart += (each[0] - each[1]).square().sum(1)
+            for k, gradient in enumerate(each):
+                squares[k] += gradient.square().sum(1)
+                for c, rows in groups[k]:
+                    products[k][rows] += gradient[rows] @ ways[c].flatten()
+    cosines = []
+    for square, product, some in zip(squares, products, logits, strict=True):
+        scale = square.sqrt() * directions.lengths[some]
+        cosines.append(torch.where(scale > 0, product / scale, 0.0))
+    return cosines[0] - cosines[1], apart
 
 
 def _groups(classes: Tensor) -> list[tuple[int, Tensor]]:

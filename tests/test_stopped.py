@@ -53,6 +53,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(dropout, tmp_path, 
         }
     assert whole.stop == again.stop
     assert torch.equal(whole.mean_margin, again.mean_margin)
+    assert torch.equal(whole.residual, again.residual)
     assert all(
         torch.equal(a, b)
         for a, b in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
@@ -203,6 +204,10 @@ def test_the_mean_margin_of_a_network_that_does_not_move_is_its_margin(batch):
     )
     assert 0 < int(found.held_out.sum()) < 20
     np.testing.assert_allclose(found.mean_margin.numpy(), expected, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        missing = 1 - model(inputs(torch.arange(40))).softmax(1)[torch.arange(40), given]
+    assert not found.residual[found.held_out].any()
+    torch.testing.assert_close(found.residual[~found.held_out], missing[~found.held_out], rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_margin_of_a_network_that_moves_is_the_mean_of_what_was_seen(monkeypatch):
@@ -222,14 +227,17 @@ def test_the_mean_margin_of_a_network_that_moves_is_the_mean_of_what_was_seen(mo
     assert len(seen) == len(everything) == found.history[-1]["epoch"] == 7
     held = found.held_out.numpy()
     np.testing.assert_allclose(found.mean_margin.numpy()[held], np.mean(everything, 0)[held], rtol=1e-4, atol=1e-5)
-    hits, order = [], generator(0, "order")  # one batch holds all samples that are learnt
+    hits, missing, order = [], [], generator(0, "order")  # one batch holds all samples that are learnt
     where = (~found.held_out).nonzero().squeeze(1)
     for h in seen:
         shuffled = where[torch.randperm(len(where), generator=order)]
-        row = torch.zeros(40, dtype=torch.float64)
+        row, below = torch.zeros(2, 40, dtype=torch.float64)
         row[shuffled] = torch.tensor(margins_of(h, given[shuffled]), dtype=torch.float64)
+        below[shuffled] = 1 - h.double().softmax(1)[torch.arange(len(h)), given[shuffled]]
         hits.append(row)
+        missing.append(below)
     np.testing.assert_allclose(found.mean_margin.numpy()[~held], torch.stack(hits).mean(0)[where], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.residual.double(), torch.stack(missing).mean(0), rtol=1e-4, atol=1e-5)
 
 
 def stop_of(seen: list[float], patience: int) -> tuple[int, int]:
@@ -329,7 +337,8 @@ def interrupted(path, monkeypatch) -> partial:
 
 
 def same(a: stopped.Stopped, b: stopped.Stopped) -> bool:
-    return len(a.history) == len(b.history) and torch.equal(a.mean_margin, b.mean_margin)
+    alike = all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("mean_margin", "residual"))
+    return alike and len(a.history) == len(b.history)
 
 
 @pytest.mark.parametrize("what", ["samples", "labels", "recipe", "network"])

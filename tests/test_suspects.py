@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 import torch
 from scipy.stats import binomtest, entropy
 from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from lib import suspects
@@ -16,14 +18,24 @@ from lib.data import DataConfig, load
 from lib.findings import Interval, Suspects
 from lib.labelled import Labelled, from_arrays
 from lib.noise import symmetric
-from lib.stopped import Recipe
-from lib.suspects import accusations, calibrated, concentration, estimate_noise, first, judge, shares, wilson
+from lib.stopped import Inputs, Recipe, Stopped, answers, margin, train_until_stop
+from lib.suspects import (
+    accusations,
+    calibrated,
+    concentration,
+    estimate_noise,
+    first,
+    judge,
+    shares,
+    unseen_margin,
+    wilson,
+)
 from lib.tangents import Signals
 
 RECIPE = Recipe(device="cpu")
 COLUMNS = [
     "given_label", "predicted_label", "label_quality", "probability_wrong", "is_label_issue", "own_probability",
-    "log_odds", "margin", "mean_margin", "agreement", "held_out", "conflict",
+    "log_odds", "margin", "mean_margin", "unseen_margin", "agreement", "held_out", "conflict",
 ]  # fmt: skip
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -139,7 +151,7 @@ def test_quality_is_the_rank_of_what_speaks_for_the_label(flipped, monkeypatch):
         values = table[column].to_numpy().astype(float)
         return values / np.sort(np.abs(values))[(n - 1) // 2]
 
-    score = 0.7 * (scaled("mean_margin") + 0.25 * scaled("agreement"))
+    score = 0.7 * (scaled("mean_margin") + scaled("unseen_margin") + 0.25 * scaled("agreement")) / 2
     score += 0.3 * (scaled("log_odds") + scaled("agreement"))
     assert (np.diff(score[quality.argsort()]) > -1e-4).all()
     assert quality[table["is_label_issue"]].max() < quality[~table["is_label_issue"]].min()
@@ -382,7 +394,61 @@ def test_accusations_are_the_half_that_the_directions_speak_most_against():
 def signals_of(agreement: torch.Tensor, other: torch.Tensor, classes: int) -> Signals:
     """Signals of which only the agreement and the other label say anything."""
     zeros = torch.zeros(len(agreement))
-    return Signals(zeros, zeros, other, zeros, agreement, torch.eye(classes, dtype=torch.long))
+    return Signals(zeros, zeros, other, zeros, agreement, zeros, torch.eye(classes, dtype=torch.long))
+
+
+def learnt(held: list[bool], gain: float) -> tuple[Signals, Stopped, torch.Tensor]:
+    """Margins that are known, raised where a label was learnt by ``gain`` times residual and self-influence."""
+    before = torch.tensor([3.0, -2.0, 1.0, 4.0, -1.0, 2.0, -2.0, 3.0])  # of both kinds of samples 1 on average
+    influence, residual = torch.tensor([2.0, 1, 3, 1, 2, 9, 9, 9]), torch.tensor([0.1, 0.9, 0.5, 0.2, 0.8, 0, 0, 0])
+    mask = torch.tensor(held)
+    margin = before + gain * torch.where(mask, 0.0, influence * residual)
+    zeros = torch.zeros(8)
+    found = Signals(zeros, zeros, zeros.long(), margin, zeros, influence, torch.eye(2, dtype=torch.long))
+    return found, Stopped(nn.Identity(), [], 0, mask, zeros, residual), before
+
+
+def test_what_a_label_taught_is_taken_off_its_margin():
+    found, halted, before = learnt([False] * 5 + [True] * 3, 0.7)
+    assert (found.margin - before)[:5].min() > 0.1
+    assert torch.allclose(unseen_margin(found, halted), before, atol=1e-6)
+    found, halted, before = learnt([False] * 5 + [True] * 3, -5.0)  # those held out are surer: nothing is added
+    assert torch.equal(unseen_margin(found, halted), found.margin)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_without_both_kinds_of_samples_the_margin_stays(held):
+    found, halted, _ = learnt([held] * 8, 0.7)
+    assert torch.equal(unseen_margin(found, halted), found.margin)
+
+
+def test_unseen_margins_are_those_of_networks_that_never_saw_the_label():
+    """How far wrong labels lie below right ones, against five folds, each asked by a network trained on the others."""
+    labelled, wrong, _ = digits(0.2)
+    truth = torch.zeros(len(wrong))
+    for k, (seen, asked) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(wrong, labelled.labels)):
+        inputs = Inputs(labelled.inputs[seen], torch.device("cpu"))
+        recipe = replace(RECIPE, seed=k + 1)
+        network = recipe.build(inputs.shape, 10)
+        halted = train_until_stop(network, inputs, labelled.labels[seen], recipe, progress=False)
+        rest = Inputs.like(inputs, labelled.inputs[asked])
+        truth[asked] = margin(answers(halted.model, rest, torch.arange(len(asked))), labelled.labels[asked])
+
+    def below(values: np.ndarray, some: np.ndarray) -> float:
+        return -values[some & wrong].mean() / values[some & ~wrong].mean()
+
+    expected = below(truth.numpy(), np.ones(len(wrong), dtype=bool))
+    distances = []
+    for seed in range(3):
+        table = judge(labelled, replace(RECIPE, seed=seed, held_out=0.3), progress=False).table
+        trained = ~table["held_out"].to_numpy()
+        assert (table["unseen_margin"] <= table["margin"]).all()
+        assert (table["unseen_margin"] == table["margin"])[~trained].all()
+        distances.append(
+            [abs(below(table[column].to_numpy(), trained) - expected) for column in ("margin", "unseen_margin")]
+        )
+    known, unseen = np.mean(distances, axis=0)
+    assert unseen < 0.6 * known
 
 
 def test_the_first_are_as_many_as_asked():

@@ -80,6 +80,14 @@ def agreements(each: Tensor, h: Tensor, given: Tensor, ways: Tensor) -> Tensor:
     return torch.tensor(found)
 
 
+def self_influences(each: Tensor, h: Tensor, given: Tensor) -> Tensor:
+    found = []
+    for gradient, logits, label in zip(each, h, given.tolist(), strict=True):
+        other = max((c for c in range(len(logits)) if c != label), key=lambda c: logits[c].item())
+        found.append((gradient[label] - gradient[other]).square().sum())
+    return torch.stack(found)
+
+
 def measure(model: nn.Module, images: Tensor, given: Tensor, depth: int = TAIL, index: Tensor | None = None):
     index = torch.arange(len(images)) if index is None else index
     with Tail(model, images[:1], depth) as tail:
@@ -116,6 +124,8 @@ def test_directions_and_agreements_are_those_of_gradients_formed_one_by_one(name
     assert len(h.argmax(1).unique()) > 1
     assert torch.allclose(seen.agreement, agreements(each, h, given, ways), atol=1e-9)
     assert seen.agreement.abs().max() > 0.1
+    assert torch.allclose(seen.self_influence, self_influences(each, h, given), rtol=1e-9)
+    assert seen.self_influence.min() > 0
 
 
 def test_only_the_tail_of_a_resnet_counts_and_all_of_a_small_network():
