@@ -165,9 +165,9 @@ show.figure(fig)
 # times the squared length of that margin's gradient, its **self-influence** (Pruthi et al. 2020,
 # [arXiv 2002.08484](https://arxiv.org/abs/2002.08484)); of all such steps we take the same multiple $\beta$ to be left at the stop:
 #
-# $$m^-(x) = m(x) - \beta\, r(x)\, \big\lVert \nabla h_g(w;x) - \nabla h_o(w;x) \big\rVert^2,$$
+# $$m^-(x) = m(x) - \beta\, r(x)\, \lVert \nabla h_g - \nabla h_o \rVert^2,$$
 #
-# where $m$ is the margin, $r$ the mean over training of $1 - p_g(x)$, and $\beta$ such that $m^-$ is on average what $m$ is for the tenth of
+# where $m$ is the margin, both gradients are those at $x$, $r$ the mean over training of $1 - p_g(x)$, and $\beta$ such that $m^-$ is on average what $m$ is for the tenth of
 # the samples that was held out and has learnt nothing of its labels ($m^- = m$ there). We call $m^-$ the **unseen margin**: what is
 # taken off is memory, in the sense of Feldman and Zhang (2020, [arXiv 2008.03703](https://arxiv.org/abs/2008.03703)), who measure
 # it by thousands of trainings with and without each sample.
