@@ -116,11 +116,11 @@ def score(found: Signals, stopped: Stopped, given: Tensor) -> Tensor:
 def unseen_margin(found: Signals, stopped: Stopped) -> Tensor:
     """The margin of each given label less what the network learnt of it from that label itself; ``[n]``.
 
-    A step on a sample moves its own margin by the sample's residual times its
-    self-influence, |grad(h_given - h_other)|^2 (§ 3; Eq. 4). What is left of all
-    such steps at the stop is taken to be the same multiple of that product for
-    all samples: the multiple that makes the mean margin of the samples
-    trained on that of the samples held out, which have learnt nothing of theirs.
+    A step on a sample raises its own margin roughly by its residual times
+    |grad(h_given - h_other)|^2, here of the tail (Eq. 4; exact where all other
+    probability is the other label's). All such steps together, those after
+    the stop included, are taken to have left one multiple of that product: the one that makes the mean
+    margin of the samples trained on that of those held out, which have learnt nothing of theirs.
     """
     held = stopped.held_out
     learnt = torch.where(held, 0.0, found.self_influence * stopped.residual)

@@ -155,8 +155,8 @@ class Signals:
     label against all others, by Bayes' rule. ``other``: the best other label.
     ``margin``: logit of the given label less that of the other. ``agreement``:
     cosine of grad h_c with the way of its class, for the given less the other.
-    ``self_influence``: squared length of grad(h_given - h_other), by which a
-    step on the sample's own label moves its own margin.
+    ``self_influence``: squared length of grad(h_given - h_other) in the tail, to which what
+    a step on the sample's own label adds to its own margin is about proportional.
     """
 
     own: Tensor
