@@ -422,22 +422,44 @@ def test_without_both_kinds_of_samples_the_margin_stays(held):
     assert torch.equal(unseen_margin(found, halted), found.margin)
 
 
-def test_unseen_margins_are_those_of_networks_that_never_saw_the_label():
-    """How far wrong labels lie below right ones, against five folds, each asked by a network trained on the others."""
-    labelled, wrong, _ = digits(0.2)
-    truth = torch.zeros(len(wrong))
-    for k, (seen, asked) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(wrong, labelled.labels)):
+def never_seen(labelled: Labelled, classes: int = 10) -> np.ndarray:
+    """The margin of each given label, asked of a network that was trained on the other four of five folds."""
+    found = torch.zeros(len(labelled.labels))
+    zeros = np.zeros(len(found))
+    for k, (seen, asked) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(zeros, labelled.labels)):
         inputs = Inputs(labelled.inputs[seen], torch.device("cpu"))
         recipe = replace(RECIPE, seed=k + 1)
-        network = recipe.build(inputs.shape, 10)
+        network = recipe.build(inputs.shape, classes)
         halted = train_until_stop(network, inputs, labelled.labels[seen], recipe, progress=False)
         rest = Inputs.like(inputs, labelled.inputs[asked])
-        truth[asked] = margin(answers(halted.model, rest, torch.arange(len(asked))), labelled.labels[asked])
+        found[asked] = margin(answers(halted.model, rest, torch.arange(len(asked))), labelled.labels[asked])
+    return found.numpy()
+
+
+@pytest.mark.real_data
+def test_memory_is_taken_off_the_right_samples(real_data):
+    """Among wrong labels alone, and among right ones alone, where taking the same off all of them changes nothing."""
+    task = load(DataConfig("mnist", train_size=6000), real_data)
+    labels = symmetric(task.train_labels, 0.2, 10, torch.Generator().manual_seed(3))
+    labelled, wrong = from_arrays(task.train_images, labels.given.numpy()), labels.is_noisy.numpy()
+    truth, table = never_seen(labelled), judge(labelled, RECIPE, progress=False).table
+    trained = ~table["held_out"].to_numpy()
+    for some in (trained & wrong, trained & ~wrong):
+        before, after = (
+            np.corrcoef(table[column].to_numpy()[some], truth[some])[0, 1] for column in ("margin", "unseen_margin")
+        )
+        assert after > before + 0.005
+
+
+def test_as_much_is_taken_off_as_networks_that_never_saw_the_label_say():
+    """How far wrong labels lie below right ones."""
+    labelled, wrong, _ = digits(0.2)
+    truth = never_seen(labelled)
 
     def below(values: np.ndarray, some: np.ndarray) -> float:
         return -values[some & wrong].mean() / values[some & ~wrong].mean()
 
-    expected = below(truth.numpy(), np.ones(len(wrong), dtype=bool))
+    expected = below(truth, np.ones(len(wrong), dtype=bool))
     distances = []
     for seed in range(3):
         table = judge(labelled, replace(RECIPE, seed=seed, held_out=0.3), progress=False).table
