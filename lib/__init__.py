@@ -12,7 +12,8 @@ Data runs one way, and a room imports only the rooms above it in this list:
     derivatives              directional derivatives of the loss, penalised and measured at boundaries
     labelled, pictures       what a reader brings: arrays, folders, tables, images from files
     stopped, tangents        a training that stops by itself; derivatives of logits along those of their class
-    findings, suspects       which labels are wrong: the signals, and what they say
+    findings, likelihood     what was found about labels, in words; how many are wrong, by likelihood
+    suspects                 which labels are wrong: the signals, and what they say
     comparison, stopping     the same with errors that are known, against other methods; rules for stopping
     published                the most suspicious labels of data sets as they are
     presets                  the settings that several chapters use

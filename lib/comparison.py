@@ -130,6 +130,7 @@ class FindWrongLabels(Measurement):
         "angles",
         "stopped",
         "tangents",
+        "likelihood",
         "suspects",
         "comparison",
     )

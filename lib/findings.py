@@ -39,6 +39,8 @@ class Suspects:
     ``noise_rate``: share of wrong labels. ``transition`` [classes, classes]:
     probability that a sample of the row's class was given the column's label,
     with ``transition_low`` and ``transition_high``. ``cost``: seconds and epochs.
+    ``contradicted``: the share that was counted, where the labels held out speak against it
+    and ``noise_rate`` is the most likely one of theirs (`lib.likelihood`).
     """
 
     table: pd.DataFrame
@@ -50,6 +52,7 @@ class Suspects:
     notes: tuple[str, ...]
     history: list[dict[str, float]]
     cost: dict[str, float]
+    contradicted: float | None = None
 
     def lines(self) -> list[str]:
         """The whole in sentences."""
@@ -61,6 +64,12 @@ class Suspects:
         ]
         if rate.estimate < LITTLE:
             lines[0] += " Little is wrong."
+        if self.contradicted is not None:
+            lines.append(
+                f"The network contradicts {self.contradicted:.1%} of the labels; by those held out, some of that is "
+                "its own error. The noise rate is the most likely one if wrong labels may be any class, whatever the "
+                "sample."
+            )
         if weak := self._weakness():
             lines.append(weak)
         flows = self.transition.copy()
@@ -109,6 +118,7 @@ class Suspects:
             "transition": self.transition.tolist(),
             "transition_low": self.transition_low.tolist(),
             "transition_high": self.transition_high.tolist(),
+            "contradicted": self.contradicted,
             "cost": self.cost,
             "notes": list(self.notes),
         }

@@ -125,6 +125,14 @@ def find_wrong_labels(name: str, setting: str, noise_rate: float) -> FindWrongLa
     return FindWrongLabels(data=data, setting=setting, noise_rate=noise_rate, model=ModelConfig((256, 256)))
 
 
+def many_photographs(noise_rate: float) -> FindWrongLabels:
+    """All of the four kinds of vehicles in full size, three tenths held out, without rivals: for the noise rate."""
+    return FindWrongLabels(
+        data=DataConfig("cifar10", classes=(0, 1, 8, 9)), setting="symmetric", noise_rate=noise_rate,
+        model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.02, epochs=6, held_out=0.3), rivals=False,
+    )  # fmt: skip
+
+
 def stop_rules(profile: str, noise_rate: float) -> StopRules:
     """A training that goes on past every stop."""
     if profile == "smoke":

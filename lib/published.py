@@ -36,6 +36,7 @@ class PublishedSuspects(Measurement):
         "angles",
         "stopped",
         "tangents",
+        "likelihood",
         "suspects",
         "published",
     )

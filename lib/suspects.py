@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lib.experiments import generator
 from lib.findings import Interval, Suspects
 from lib.labelled import Labelled
+from lib.likelihood import instead_of, likelihood
 from lib.stopped import Inputs, Recipe, Stopped, answers, train_until_stop
 from lib.tangents import TAIL, Signals, Tail, class_directions, signals
 from lib.train import Machine
@@ -77,13 +78,15 @@ def conclude(
     """Take the signals of a network at its stop and say what they mean."""
     begun = time.perf_counter()
     found = take_signals(stopped.model, inputs, given, len(labelled.class_names), layers, recipe)
+    held = stopped.held_out.nonzero().squeeze(1)
+    unseen = answers(stopped.model, inputs, held).cpu().numpy() if len(held) else None
     cost = {
         "epochs": stopped.history[-1]["epoch"],
         "stop_epoch": stopped.history[stopped.stop]["epoch"],
         "train_seconds": train_seconds,
         "signal_seconds": time.perf_counter() - begun,
     }
-    return _assemble(labelled, found, stopped, given, cost)
+    return _assemble(labelled, found, stopped, given, unseen, cost)
 
 
 def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, layers: int, recipe: Recipe) -> Signals:
@@ -198,11 +201,25 @@ def _check_outputs(model: nn.Module, inputs: Inputs, classes: int) -> None:
         )
 
 
-def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tensor, cost: dict[str, float]) -> Suspects:
+def _assemble(
+    labelled: Labelled,
+    found: Signals,
+    stopped: Stopped,
+    given: Tensor,
+    unseen: np.ndarray | None,
+    cost: dict[str, float],
+) -> Suspects:
+    """``unseen``: logits of the samples held out."""
     order = score(found, stopped, given).argsort(stable=True)
     against = votes(found, stopped.mean_margin)
-    issues = first(order, int((balance(found, stopped.mean_margin) < 0).sum()))
+    counted = int((balance(found, stopped.mean_margin) < 0).sum())
+    likely = None
+    if unseen is not None:
+        judged = likelihood(unseen, given[stopped.held_out].cpu().numpy())
+        likely = instead_of(counted / len(order), judged)
+    issues = first(order, counted if likely is None else round(likely.estimate * len(order)))
     rate, counts = estimate_noise(issues, against, given, found.other, len(labelled.class_names))
+    rate = likely or rate
     issue = issues.cpu().numpy()
     quality = np.empty(len(order))
     quality[order.cpu().numpy()] = np.arange(len(order)) / max(1, len(order) - 1)
@@ -230,7 +247,10 @@ def _assemble(labelled: Labelled, found: Signals, stopped: Stopped, given: Tenso
         index=labelled.index,
     )
     share, low, high = shares(counts)
-    return Suspects(table, rate, share, low, high, labelled.class_names, labelled.notes, stopped.history, cost)
+    return Suspects(
+        table, rate, share, low, high, labelled.class_names, labelled.notes, stopped.history, cost,
+        None if likely is None else counted / len(order),
+    )  # fmt: skip
 
 
 def estimate_noise(
