@@ -191,6 +191,10 @@ def _add_suspects(verbs: argparse._SubParsersAction, common: argparse.ArgumentPa
     suspects.add_argument("--overwrite", action="store_true", help="replace what an earlier run wrote into --out")
     suspects.add_argument("--network", default="auto", help="auto, fcn, cnn or resnet9 (default: auto, by the data)")
     suspects.add_argument("--epochs", type=_number, default=60, metavar="N", help="at most (default: 60)")
+    suspects.add_argument(
+        "--held-out", type=float, default=0.1, metavar="SHARE",
+        help="of the labels, not trained on: more of many labels, a better noise rate (default: .1)",
+    )  # fmt: skip
     suspects.add_argument("--layers", type=_number, metavar="N", help="last layers looked at (default: 7; 1: the last)")
     suspects.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     suspects.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -313,7 +317,10 @@ def _suspects(options: argparse.Namespace) -> int:
     from lib.stopped import Recipe
     from lib.tangents import TAIL
 
-    recipe = Recipe(network=options.network, epochs=options.epochs, seed=options.seed, device=options.device)
+    recipe = Recipe(
+        network=options.network, epochs=options.epochs, held_out=options.held_out, seed=options.seed,
+        device=options.device,
+    )  # fmt: skip
     recipe.validate()
     names = ["suspects.csv", "noise.json"] + ([] if options.no_gallery else ["suspects.html"])
     there = [options.out / name for name in names if (options.out / name).exists()]

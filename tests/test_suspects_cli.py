@@ -85,12 +85,19 @@ def test_interrupted_it_goes_on_to_the_same_table(source, tmp_path, capsys, monk
         (("--network", "transformer"), "there are: auto, fcn, cnn, resnet9"),
         (("--image-column", "file"), "it has no columns"),
         (("--seed", "-1"), "seed must lie in"),
+        (("--held-out", "0.9"), "held_out must lie in (0, 0.5], not 0.9"),
     ],
 )
 def test_what_cannot_be_meant_is_said_before_any_compute(source, arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("lib.suspects.judge", lambda *_, **__: pytest.fail("something was computed"))
     assert run(source, "--out", tmp_path / "out", *arguments) == 1
     assert message in capsys.readouterr().err
+
+
+def test_as_many_are_held_out_as_asked(source, tmp_path):
+    assert run(source, "--out", tmp_path / "out", "--no-gallery", "--epochs", 2, "--held-out", 0.3) == 0
+    table = pd.read_csv(tmp_path / "out" / "suspects.csv", index_col="index")
+    assert table["held_out"].mean() == pytest.approx(0.3, abs=0.01)
 
 
 def test_no_source(tmp_path, capsys):
