@@ -82,16 +82,17 @@ def test_verify_names_what_it_could_not_check_and_goes_on(tmp_path, capsys, monk
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     monkeypatch.setattr("lib.__main__.RECORDS", tmp_path)
     for pattern in ("digits*seed0*", "mnist*seed0*"):
-        whole = next((ROOT / "book" / "records").glob(pattern))
+        whole = min((ROOT / "book" / "records").glob(pattern))
         (tmp_path / whole.name).write_bytes(whole.read_bytes())
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
-    assert main(["--data", str(tmp_path / "none"), "records", "verify", "--epochs", "1"]) == 1
-    shown = capsys.readouterr().out
-    assert "agrees  digits" in shown
-    assert "NOT CHECKED mnist" in shown
-    assert "1 of 2 agree" in shown
-    # what is checked by today's code is not written again
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == before
+    kept = []
+    for _ in range(2):  # the first may stamp what older code has recorded
+        assert main(["--data", str(tmp_path / "none"), "records", "verify", "--epochs", "1"]) == 1
+        shown = capsys.readouterr().out
+        assert "agrees  digits" in shown
+        assert "NOT CHECKED mnist" in shown
+        assert "1 of 2 agree" in shown
+        kept.append({path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")})
+    assert kept[0] == kept[1]  # what is checked by today's code is not written again
 
 
 def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path, capsys, monkeypatch):
