@@ -66,9 +66,9 @@ class Suspects:
             lines[0] += " Little is wrong."
         if self.contradicted is not None:
             lines.append(
-                f"The network contradicts {self.contradicted:.1%} of the labels; by those held out, some of that is "
-                "its own error. The noise rate is the most likely one if wrong labels may be any class, whatever the "
-                "sample."
+                f"The network contradicts {self.contradicted:.1%} of the labels, but those held out speak against "
+                "that as the noise rate: it is theirs, the most likely one if wrong labels may be any class, whatever "
+                "the sample, and the network is unsure where it errs."
             )
         if weak := self._weakness():
             lines.append(weak)
