@@ -66,7 +66,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # a sum over the samples that the *network* takes for class $c$: given labels play no part in it, so that wrong ones cannot
 # bend it. With the given label $g$ and the best other label $o$ the **tangent agreement** of a sample is
 #
-# $$a(x) = \cos\big(\nabla h_g(w;x),\,G_g\big) - \cos\big(\nabla h_o(w;x),\,G_o\big).$$
+# $$\begin{aligned}a(x) = {}&\cos\big(\nabla h_g(w;x),\,G_g\big)\\ &{}- \cos\big(\nabla h_o(w;x),\,G_o\big).\end{aligned}$$
 #
 # A right label has $a > 0$. Below, handwritten digits, 40 % of whose labels are wrong, and a small network that stops by
 # itself: a tenth of the samples is held out *with its given labels*, and training ends when the answers on it get worse.
@@ -155,7 +155,8 @@ show.figure(fig)
 # how predictions and given labels meet. How many labels are wrong is counted by the balance of both and the mean margin
 # while training (AUM), each in units of its median size, the mean margin for one unit at most:
 #
-# $$b(x) = \frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}} + \tanh\frac{\text{mean margin}}{\text{median}}.$$
+# $$\begin{aligned}b(x) = {}&\frac{\text{log odds}}{\text{median}} + \frac{a(x)}{\text{median}}\\
+# &{}+ \tanh\frac{\text{mean margin}}{\text{median}}.\end{aligned}$$
 #
 # The estimated noise rate is the share of labels with $b(x) < 0$.
 #
@@ -489,7 +490,7 @@ show.markdown(
 # errors from wrong labels, if wrong labels may be any class whatever the image: its errors come where it is unsure, wrong labels
 # everywhere alike. With logits $h$, $C$ classes, a noise rate $\delta$ and a sharpness $t$, a label $j$ that was held out has the probability
 #
-# $$P(j) = (1-\delta)\,p_j + \frac{\delta}{C-1}\,(1-p_j), \qquad p = \operatorname{softmax}(t\,h),$$
+# $$\begin{gathered}P(j) = (1-\delta)\,p_j + \frac{\delta}{C-1}\,(1-p_j),\\ p = \operatorname{softmax}(t\,h),\end{gathered}$$
 #
 # and the most likely $\delta$, with the interval of its likelihood ratio, stands in for the count where these labels need a $\delta$ above zero and
 # speak against the count, each by three standard errors (`lib.likelihood`). With few labels held out, or a network that is right, they rarely
