@@ -39,7 +39,7 @@ class Suspects:
     ``noise_rate``: share of wrong labels. ``transition`` [classes, classes]:
     probability that a sample of the row's class was given the column's label,
     with ``transition_low`` and ``transition_high``. ``cost``: seconds and epochs.
-    ``contradicted``: the share that was counted, where the labels held out speak against it
+    ``contradicted``: the share that was counted, where the labels held out say that fewer are wrong
     and ``noise_rate`` is the most likely one of theirs (`lib.likelihood`).
     """
 
@@ -66,8 +66,8 @@ class Suspects:
             lines[0] += " Little is wrong."
         if self.contradicted is not None:
             lines.append(
-                f"The network contradicts {self.contradicted:.1%} of the labels, but those held out speak against "
-                "that as the noise rate: it is theirs, the most likely one if wrong labels may be any class, whatever "
+                f"The network contradicts {self.contradicted:.1%} of the labels, but those held out say that fewer "
+                "are wrong: the noise rate is theirs, the most likely one if wrong labels may be any class, whatever "
                 "the sample, and the network is unsure where it errs."
             )
         if weak := self._weakness():

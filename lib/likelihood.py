@@ -18,7 +18,8 @@ SHARPNESS = np.geomspace(0.05, 50, 49)  # by which all logits are multiplied, in
 RATES = 61  # between 0 and 1 - 1 / classes, among which the best is looked for first
 MOST = 20_000  # labels: the standard error is then well below .01
 CHUNK = 2**22  # numbers at once
-LIKELY = 1.96**2  # twice the log-likelihood that the bounds of a 95 % interval lose
+Z = 1.96  # standard errors between the middle and the bounds of a 95 % interval
+LIKELY = Z**2  # twice the log-likelihood that these bounds lose
 UNLIKELY = 9.0  # and that a rate loses which is three standard errors away
 
 
@@ -94,12 +95,15 @@ def likelihood(h: np.ndarray, given: np.ndarray) -> Likelihood:
 
 
 def instead_of(counted: float, judged: Likelihood) -> Interval | None:
-    """The most likely rate, where the labels need one and speak against that which was ``counted``; else None.
+    """The most likely rate, where the labels need one and it is surely below that which was ``counted``; else None.
 
     They need one if none is unlikely: where wrong labels always are one
     class's partner, or lie where classes meet, they look like the network's own
     errors, no rate is needed to explain them, and this likelihood knows nothing of them.
+    Never one above: the count takes all errors of the network for wrong
+    labels, the likelihood those that it is sure of. Where both err, the lower errs less.
     """
     rate = judged.estimate()
     needed = judged.loss(0.0, rate.estimate) > UNLIKELY
-    return rate if needed and judged.loss(counted, rate.estimate) > UNLIKELY else None
+    fewer = rate.estimate < counted and judged.loss(counted, rate.estimate) > UNLIKELY
+    return rate if needed and fewer else None

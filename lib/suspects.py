@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lib.experiments import generator
 from lib.findings import Interval, Suspects
 from lib.labelled import Labelled
-from lib.likelihood import instead_of, likelihood
+from lib.likelihood import Likelihood, Z, instead_of, likelihood
 from lib.stopped import Inputs, Recipe, Stopped, answers, train_until_stop
 from lib.tangents import TAIL, Signals, Tail, class_directions, signals
 from lib.train import Machine
@@ -30,7 +30,6 @@ from lib.train import Machine
 DIRECTION_SAMPLES = 120  # for a class, on average, of which its direction is the mean
 SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
 SHARE_OF_WAY = 0.25  # of the agreement beside both margins
-Z = 1.96  # of 95 % intervals
 
 
 def judge(
@@ -78,15 +77,22 @@ def conclude(
     """Take the signals of a network at its stop and say what they mean."""
     begun = time.perf_counter()
     found = take_signals(stopped.model, inputs, given, len(labelled.class_names), layers, recipe)
-    held = stopped.held_out.nonzero().squeeze(1)
-    unseen = answers(stopped.model, inputs, held).cpu().numpy() if len(held) else None
+    judged = _unseen(stopped, inputs, given)
     cost = {
         "epochs": stopped.history[-1]["epoch"],
         "stop_epoch": stopped.history[stopped.stop]["epoch"],
         "train_seconds": train_seconds,
         "signal_seconds": time.perf_counter() - begun,
     }
-    return _assemble(labelled, found, stopped, given, unseen, cost)
+    return _assemble(labelled, found, stopped, given, judged, cost)
+
+
+def _unseen(stopped: Stopped, inputs: Inputs, given: Tensor) -> Likelihood | None:
+    """What the labels held out, if any, say of the noise rate."""
+    held = stopped.held_out.nonzero().squeeze(1)
+    if not len(held):
+        return None
+    return likelihood(answers(stopped.model, inputs, held).cpu().numpy(), given[held].cpu().numpy())
 
 
 def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, layers: int, recipe: Recipe) -> Signals:
@@ -206,17 +212,13 @@ def _assemble(
     found: Signals,
     stopped: Stopped,
     given: Tensor,
-    unseen: np.ndarray | None,
+    judged: Likelihood | None,
     cost: dict[str, float],
 ) -> Suspects:
-    """``unseen``: logits of the samples held out."""
     order = score(found, stopped, given).argsort(stable=True)
     against = votes(found, stopped.mean_margin)
     counted = int((balance(found, stopped.mean_margin) < 0).sum())
-    likely = None
-    if unseen is not None:
-        judged = likelihood(unseen, given[stopped.held_out].cpu().numpy())
-        likely = instead_of(counted / len(order), judged)
+    likely = None if judged is None else instead_of(counted / len(order), judged)
     issues = first(order, counted if likely is None else round(likely.estimate * len(order)))
     rate, counts = estimate_noise(issues, against, given, found.other, len(labelled.class_names))
     rate = likely or rate

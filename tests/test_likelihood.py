@@ -81,6 +81,18 @@ def test_errors_of_the_network_are_not_taken_for_wrong_labels():
     found = instead_of(counted, likelihood(log_p, given))
     assert found.estimate == pytest.approx((given != true).mean(), abs=0.03)
     assert instead_of((given != true).mean(), likelihood(log_p, given)) is None  # a count that is right stays
+    assert instead_of(0.05, likelihood(log_p, given)) is None  # as does one that is far too low
+
+
+def test_a_network_that_errs_and_is_sure_does_not_raise_the_count():
+    """Of a fifth of wrong labels; it is right for half of what it has not seen, and no less sure where it is wrong."""
+    rng = np.random.default_rng(7)
+    true = rng.integers(0, CLASSES, SAMPLES)
+    given = flipped(true, 0.2, rng)
+    answer = np.where(rng.random(SAMPLES) < 0.5, true, (true + rng.integers(1, CLASSES, SAMPLES)) % CLASSES)
+    judged = likelihood(rng.uniform(2, 12, (SAMPLES, 1)) * np.eye(CLASSES)[answer], given)
+    assert judged.estimate().low > 0.4  # twice the truth: it takes the errors for wrong labels
+    assert instead_of(0.25, judged) is None
 
 
 @pytest.mark.parametrize("kind", ["partner", "boundary"])
