@@ -100,8 +100,9 @@ def instead_of(counted: float, judged: Likelihood) -> Interval | None:
     They need one if none is unlikely: where wrong labels always are one
     class's partner, or lie where classes meet, they look like the network's own
     errors, no rate is needed to explain them, and this likelihood knows nothing of them.
-    Never one above: the count takes all errors of the network for wrong
-    labels, the likelihood those that it is sure of. Where both err, the lower errs less.
+    Never one above: a count is too low where a network learnt its labels by
+    heart, and such a network is sure where it errs, so that the likelihood
+    takes its errors for wrong labels and is further off.
     """
     rate = judged.estimate()
     needed = judged.loss(0.0, rate.estimate) > UNLIKELY
