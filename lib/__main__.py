@@ -237,7 +237,7 @@ def _book(options: argparse.Namespace) -> int:
         if isinstance(outcome, ChapterFailed):
             print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
     print("Building the site", flush=True)
-    index = site.build(published)
+    index = site.build(published, site.RUNS)
     print(f"\nClaims, checked live:\n{site.summary(claims)}\n\nThe book: {index}")
     return 0
 
@@ -373,14 +373,16 @@ def _records(options: argparse.Namespace) -> int:
 
 def _list(path: Path) -> bool:
     """Print a line about a record; whether it is whole."""
-    from lib.records import RecordDamaged, Run, experiment_from, read
+    from lib.records import RecordDamaged, Store, experiment_from, read
+    from lib.runs import Run
 
     try:
         history, provenance = read(path)
     except RecordDamaged as damage:
         print(f"  DAMAGED {damage}")
         return False
-    run = Run(experiment_from(provenance["settings"], provenance.get("kind", "")), history, provenance)
+    experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+    run = Run(experiment, history, provenance, check=Store(path.parent).check(experiment.key))
     made = f"{provenance['date'][:10]}, {provenance['seconds']:.0f} s, {provenance['device']}"
     print(f"  {path.stem}: {len(history)} rows, {made}, {run.state}")
     return True

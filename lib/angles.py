@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.data import DataConfig, Task, circle, load, pixels
-from lib.experiments import Measurement, check_labels, check_seed, data_slug, generator
+from lib.experiments import Measurement, check_labels, data_slug, generator
 from lib.gradients import (
     SubsetGradients,
     cosine,
@@ -27,7 +27,8 @@ from lib.gradients import (
     subset_gradients,
     targets,
 )
-from lib.models import ModelConfig, NTKLinear, build, ntk_fully_connected
+from lib.layers import FACTORS, LayerFactors, LinearFactors
+from lib.models import ModelConfig, build, ntk_fully_connected
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import Row, sample_losses
 
@@ -102,7 +103,7 @@ def derivative_gram(model: nn.Module, inputs: Tensor, *, logit: int = 0) -> Tens
         deltas = torch.autograd.grad(h[:, logit].sum(), layers.outputs)
         gram = inputs.new_zeros(len(inputs), len(inputs))
         for layer, delta in zip(layers.calls, deltas, strict=True):
-            if not isinstance(layer, _Linear):
+            if not isinstance(layer, LinearFactors):
                 raise TypeError(f"the tangent kernel is had here for linear layers only, not {type(layer.module)}")
             left, right = layer.factors(delta)
             gram += (left @ left.T) * (right @ right.T)
@@ -114,7 +115,7 @@ class _Layers:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self.calls: list[_Linear | _Patches | _BatchNorm] = []
+        self.calls: list[LayerFactors] = []
         starts, self._slices = 0, {}
         for p in parameters(model):
             self._slices[id(p)] = slice(starts, starts + p.numel())
@@ -123,8 +124,8 @@ class _Layers:
     def __enter__(self) -> "_Layers":
         owners = [m for m in self._model.modules() if any(True for _ in m.parameters(recurse=False))]
         for module in owners:
-            if type(module) not in _KINDS:
-                known = ", ".join(kind.__name__ for kind in _KINDS)
+            if type(module) not in FACTORS:
+                known = ", ".join(kind.__name__ for kind in FACTORS)
                 raise TypeError(f"sample-wise gradients are known for layers {known}, not {type(module).__name__}")
         self._handles = [module.register_forward_hook(self._keep) for module in owners]
         return self
@@ -134,7 +135,7 @@ class _Layers:
             handle.remove()
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        self.calls.append(_KINDS[type(module)](module, inputs[0].detach(), output))
+        self.calls.append(FACTORS[type(module)](module, inputs[0].detach(), output))
 
     @property
     def outputs(self) -> list[Tensor]:
@@ -158,78 +159,6 @@ def _add(flat: Tensor, total: Tensor, places: list[slice]) -> None:
         width = (place.stop - place.start) // len(total)
         flat[place] += total[:, start : start + width].reshape(-1)
         start += width
-
-
-class _Linear:
-    """Gradient of a sample = left ⊗ right, of which one is what came in."""
-
-    def __init__(self, module: nn.Linear | NTKLinear, came_in: Tensor, output: Tensor) -> None:
-        self.module, self.output = module, output
-        self._right = came_in
-        if isinstance(module, NTKLinear):
-            self._right = module.scale * came_in
-        elif module.bias is not None:
-            self._right = torch.cat([came_in, torch.ones_like(came_in[:, :1])], dim=1)
-
-    def factors(self, delta: Tensor) -> tuple[Tensor, Tensor]:
-        """``[n, outputs]`` and ``[n, inputs (+ 1)]``."""
-        return delta, self._right
-
-    def against(self, delta: Tensor, direction: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared norms [n], products with a direction [n], weighted sum."""
-        square = delta.square().sum(1) * self._right.square().sum(1)
-        product = ((self._right @ direction.T) * delta).sum(1)
-        return square, product, (delta * weights.unsqueeze(1)).T @ self._right
-
-
-class _Each:
-    """Layers whose gradient of a sample is small enough to be formed, chunk by chunk."""
-
-    def __init__(self, module: nn.Module, output: Tensor) -> None:
-        self.module, self.output = module, output
-
-    def gradient(self, delta: Tensor) -> Tensor:
-        """``[n, outputs, inputs (+ 1)]``."""
-        raise NotImplementedError
-
-    def against(self, delta: Tensor, direction: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared norms [n], products with a direction [n], weighted sum."""
-        each = self.gradient(delta).flatten(1)
-        return each.square().sum(1), each @ direction.flatten(), (weights @ each).reshape(direction.shape)
-
-
-class _Patches(_Each):
-    """A convolution is a linear layer on patches, summed over places."""
-
-    def __init__(self, module: nn.Conv2d, came_in: Tensor, output: Tensor) -> None:
-        super().__init__(module, output)
-        patches = nn.functional.unfold(
-            came_in, module.kernel_size, module.dilation, module.padding, module.stride
-        )  # once for all logits
-        if module.bias is not None:
-            patches = torch.cat([patches, torch.ones_like(patches[:, :1])], dim=1)
-        self._patches = patches.transpose(1, 2).contiguous()
-
-    def gradient(self, delta: Tensor) -> Tensor:
-        """Sum over places of output derivative times patch."""
-        return delta.flatten(2) @ self._patches
-
-
-class _BatchNorm(_Each):
-    """In eval mode: one factor and one summand a channel."""
-
-    def __init__(self, module: nn.BatchNorm2d, came_in: Tensor, output: Tensor) -> None:
-        super().__init__(module, output)
-        shape = (1, -1, 1, 1)
-        deviation = (module.running_var + module.eps).sqrt().reshape(shape)
-        self._normalised = (came_in - module.running_mean.reshape(shape)) / deviation
-
-    def gradient(self, delta: Tensor) -> Tensor:
-        """By scale and shift."""
-        return torch.stack([(delta * self._normalised).sum((2, 3)), delta.sum((2, 3))], dim=2)
-
-
-_KINDS = {nn.Linear: _Linear, NTKLinear: _Linear, nn.Conv2d: _Patches, nn.BatchNorm2d: _BatchNorm}
 
 
 def histogram(degrees: Tensor) -> list[int]:
@@ -257,17 +186,14 @@ class StartAngles(Measurement):
 
     kind: ClassVar[str] = "angles"
     counts: ClassVar[tuple[str, ...]] = ("clean", "noise", "other")
-    rooms: ClassVar[tuple[str, ...]] = (*Measurement.rooms, "observe", "angles")
     data: DataConfig
     noise: NoiseConfig
     model: ModelConfig
     only: int | None = None  # the first classes only; None: all
 
     def validate(self) -> None:
-        """Raise ValueError for settings that no part takes, or no noise."""
-        for part in (self.data, self.noise, self.model):
-            part.validate()
-        check_seed(self.seed)
+        """Also: there is noise."""
+        super().validate()
         if self.noise.noise_rate == 0:
             raise ValueError("noise_rate is 0: without wrong labels there is no noise subset to compare")
 
@@ -368,7 +294,6 @@ class CircleAngles(Measurement):
     """
 
     kind: ClassVar[str] = "circle"
-    rooms: ClassVar[tuple[str, ...]] = ("data", "models", "gradients", "experiments", "angles")
     layers: int  # of weights: 2 is one hidden layer
     activation: str  # "linear" or "relu"
     widths: tuple[int, ...] = (512,)  # of every hidden layer, one network each
@@ -376,8 +301,8 @@ class CircleAngles(Measurement):
     step: int = 2  # degrees from one angle to the next
 
     def validate(self) -> None:
-        """Raise ValueError for networks there are not."""
-        check_seed(self.seed)
+        """Also: there are such networks."""
+        super().validate()
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {self.activation!r}; there are: {', '.join(ACTIVATIONS)}")
         if self.layers < 2 or not self.widths or min(self.widths) < 1:
@@ -420,15 +345,13 @@ class PairAngles(Measurement):
 
     kind: ClassVar[str] = "pairs"
     counts: ClassVar[tuple[str, ...]] = ("within", "between")
-    rooms: ClassVar[tuple[str, ...]] = ("data", "models", "gradients", "experiments", "angles")
     data: DataConfig
     layers: int = 3
     width: int = 512
 
     def validate(self) -> None:
-        """Raise ValueError for networks or data there are not."""
-        self.data.validate()
-        check_seed(self.seed)
+        """Also: there are such networks."""
+        super().validate()
         if self.layers < 2 or self.width < 1:
             raise ValueError(f"at least 2 layers and a width of at least 1, not {self.layers} and {self.width}")
 
@@ -476,7 +399,6 @@ class BatchDirections(Measurement):
     """
 
     kind: ClassVar[str] = "batches"
-    rooms: ClassVar[tuple[str, ...]] = (*Measurement.rooms, "observe", "angles")
     data: DataConfig
     noise: NoiseConfig
     model: ModelConfig
@@ -484,10 +406,8 @@ class BatchDirections(Measurement):
     draws: int = 40
 
     def validate(self) -> None:
-        """Raise ValueError for settings that no part takes."""
-        for part in (self.data, self.noise, self.model):
-            part.validate()
-        check_seed(self.seed)
+        """Also: there is something to draw."""
+        super().validate()
         if self.draws < 1 or not self.batch_sizes or min(self.batch_sizes) < 1:
             raise ValueError(f"batch sizes and draws are at least 1, not {self.batch_sizes} and {self.draws}")
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.records import count
 from lib.show import CLAIM as METADATA
 from lib.show import show
+from lib.words import count, passed
 
 VERDICTS = {"holds": "✔", "partly": "◐", "does not hold": "✘"}
 
@@ -58,7 +58,7 @@ class Claim:
     @property
     def passed(self) -> str:
         """How many of the checks came out true."""
-        return f"{sum(self.passes)} of {len(self.passes)}"
+        return passed(self.passes)
 
     def values(self) -> str:
         """The measured values with their spread over seeds."""

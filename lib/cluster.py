@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from lib.hardware import cards
 from lib.points import THREADS, Outcome, Store, StoreFailed, Task, run_point
-from lib.stamps import cards
 
 PRELOAD = ("lib.points", "papermill.execute", "papermill.clientwrap")  # seconds that no point then waits for
 PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker

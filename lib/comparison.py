@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
 
 from lib.data import DataConfig, Task, load
-from lib.experiments import Measurement, check_seed, data_slug, generator
+from lib.experiments import Measurement, data_slug, generator
 from lib.labelled import Labelled
 from lib.models import ModelConfig, build
 from lib.noise import NoisyLabels, asymmetric, symmetric
@@ -125,15 +125,6 @@ class FindWrongLabels(Measurement):
 
     kind: ClassVar[str] = "suspects"
     timed: ClassVar[tuple[str, ...]] = ("seconds",)  # differ from run to run
-    rooms: ClassVar[tuple[str, ...]] = (
-        *Measurement.rooms,
-        "angles",
-        "stopped",
-        "tangents",
-        "likelihood",
-        "suspects",
-        "comparison",
-    )
     data: DataConfig
     setting: str
     noise_rate: float
@@ -143,10 +134,8 @@ class FindWrongLabels(Measurement):
     rivals: bool = True
 
     def validate(self) -> None:
-        """Raise ValueError for settings that no part takes."""
-        for part in (self.data, self.model, self.recipe):
-            part.validate()
-        check_seed(self.seed)
+        """Also: the setting can be meant."""
+        super().validate()
         if self.setting not in SETTINGS:
             raise ValueError(f"unknown setting {self.setting!r}; there are: {', '.join(SETTINGS)}")
         if not 0 <= self.noise_rate < 0.6:

@@ -22,6 +22,13 @@ from lib.paths import DATA_VARIABLE, data_folder
 DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}  # torchvision's names
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py"}
 NAMES = ("digits", "clusters", *DOWNLOADED)
+DIGITS = tuple("0123456789")
+CLASS_NAMES = {  # of those that are no digits, as published
+    "fashion_mnist": (
+        "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}  # fmt: skip
 CLUSTERS = ("first", "second")  # names of the two synthetic classes
 CLUSTER_SIZE = 500  # points of each, in training and in test
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -118,7 +125,7 @@ def load(config: DataConfig, folder: str | Path | None = None) -> Task:
     elif config.name == "clusters":
         task = clusters(torch.Generator().manual_seed(config.subset_seed))
     else:
-        task = _task_from(_cached(config.name, data_folder(folder)))
+        task = _task_from(config.name, _cached(config.name, data_folder(folder)))
     if config.classes is not None:
         task = _keep_classes(task, config.classes)
     for split, size in (("train", config.train_size), ("test", config.test_size)):
@@ -226,17 +233,17 @@ def _digits(seed: int) -> Task:
     of_class = [order[labels[order] == c] for c in range(10)]
     test = torch.cat([index[: len(index) // 3] for index in of_class])
     train = torch.cat([index[len(index) // 3 :] for index in of_class])
-    return Task(images[train], labels[train], images[test], labels[test], class_names=tuple("0123456789"), white=16.0)
+    return Task(images[train], labels[train], images[test], labels[test], class_names=DIGITS, white=16.0)
 
 
-def _task_from(arrays: dict[str, np.ndarray]) -> Task:
+def _task_from(name: str, arrays: dict[str, np.ndarray]) -> Task:
     tensors = {}
-    for name, array in arrays.items():
+    for part, array in arrays.items():
         tensor = torch.from_numpy(array)
-        if name.endswith("images"):  # stored [n, h, w] or [n, h, w, channels]
+        if part.endswith("images"):  # stored [n, h, w] or [n, h, w, channels]
             tensor = tensor.unsqueeze(1) if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2).contiguous()
-        tensors[name] = tensor
-    return Task(**tensors, class_names=tuple("0123456789"))
+        tensors[part] = tensor
+    return Task(**tensors, class_names=CLASS_NAMES.get(name, DIGITS))
 
 
 def _keep_classes(task: Task, classes: tuple[int, ...]) -> Task:

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from lib.data import DataConfig, Task, load, pixels
-from lib.experiments import Outcome, Recordable, check_labels, check_seed, data_slug, generator
-from lib.gradients import eval_mode
+from lib.experiments import Outcome, Recordable, check_labels, data_slug, generator
+from lib.gradients import all_logits, eval_mode
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import Row, sample_losses
@@ -181,11 +181,9 @@ class Boundary:
     third: int
 
 
-@torch.no_grad()
 def outputs(model: nn.Module, images: Tensor) -> Tensor:
     """Logits ``[n, C]`` in eval mode."""
-    with eval_mode(model):
-        return torch.cat([model(some) for some in images.split(CHUNK)])
+    return all_logits(model, images.split(CHUNK))
 
 
 def boundary_points(
@@ -288,9 +286,6 @@ class SelectiveTraining(Recordable):
     """
 
     kind: ClassVar[str] = "selective"
-    rooms: ClassVar[tuple[str, ...]] = (
-        "data", "noise", "models", "gradients", "observe", "train", "experiments", "derivatives",
-    )  # fmt: skip
     counts: ClassVar[tuple[str, ...]] = ("points", "misclassified", "third", "uncertain")
     data: DataConfig
     noise: NoiseConfig
@@ -307,10 +302,8 @@ class SelectiveTraining(Recordable):
     seed: int = 0
 
     def validate(self) -> None:
-        """Raise ValueError for settings that cannot be meant."""
-        for part in (self.data, self.noise, self.model, self.train):
-            part.validate()
-        check_seed(self.seed)
+        """Also: the penalty can be meant for such data and networks."""
+        super().validate()
         for name, allowed in (("condition", tuple(CONDITIONS)), ("mask", MASKS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; there are: {', '.join(allowed)}")

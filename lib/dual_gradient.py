@@ -22,8 +22,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lib.checkpoint import read_state, write_state
 from lib.data import DataConfig, Task, load
-from lib.experiments import Outcome, Recordable, Row, check_seed, data_slug, generator
+from lib.experiments import Outcome, Recordable, Row, data_slug, generator
 from lib.files import atomic
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, symmetric
@@ -328,7 +329,6 @@ class DualRuns(Recordable):
     on with the first block that is missing.
     """
 
-    rooms: ClassVar[tuple[str, ...]] = ("data", "noise", "models", "experiments", "replicas", "dual_gradient")
     data: DataConfig
     model: ModelConfig
     dual: DualConfig
@@ -362,10 +362,8 @@ class DualRuns(Recordable):
         return [[member] for block in blocks for member in block] if self.alone else blocks
 
     def validate(self) -> None:
-        """Raise ValueError for whatever can be known wrong before any compute."""
-        for part in (self.data, self.model, self.dual):
-            part.validate()
-        check_seed(self.seed)
+        """Also: there is something to train, and each mix, rate and stage can be meant."""
+        super().validate()
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, not {self.seeds}")
         if self.pool < 1:
@@ -542,14 +540,13 @@ class WrongCheckpoint(ValueError):
 def save_network(path: Path, model: ModelConfig, network: nn.Sequential, about: dict[str, float]) -> None:
     """Write a network whole, with the architecture it has and numbers about it."""
     state = {"architecture": _architecture(model), "about": about, "weights": network.state_dict()}
-    with atomic(path) as part:
-        torch.save(state, part)
+    write_state(path, state)
 
 
 def load_network(path: Path, model: ModelConfig, network: nn.Sequential) -> dict[str, float]:
     """Read weights into a network; gives the numbers about it. WrongCheckpoint names what does not fit."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         architecture = state["architecture"]
     except Exception as error:
         raise WrongCheckpoint(f"{Path(path).name} is no checkpoint of a network ({type(error).__name__})") from error

@@ -17,24 +17,14 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lib.checkpoint import Checkpoint
 from lib.data import DataConfig, Task, load
 from lib.files import atomic
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import ObserveConfig, Observer, Row
 from lib.paths import data_folder
-from lib.progress import say
-from lib.train import Checkpoint, CheckpointDamaged, Machine, TrainConfig, TrainingDiverged, train
-
-ROOMS = (
-    "data",
-    "noise",
-    "models",
-    "gradients",
-    "observe",
-    "train",
-    "experiments",
-)  # what a training's numbers depend on
+from lib.train import Machine, TrainConfig, TrainingDiverged, train
 
 
 class Recordable(ABC):
@@ -43,7 +33,6 @@ class Recordable(ABC):
     Subclasses are frozen dataclasses with a field ``seed``.
     """
 
-    rooms: ClassVar[tuple[str, ...]] = ROOMS  # of `lib`, on which the numbers depend
     kind: ClassVar[str] = ""  # named in the key; "" for trainings
     seed: int
 
@@ -64,12 +53,15 @@ class Recordable(ABC):
     def slug(self) -> str:
         """Key with a readable beginning, for file names."""
 
-    @abstractmethod
     def validate(self) -> None:
-        """Raise ValueError for whatever can be known wrong before any compute."""
+        """Raise ValueError for what can be known wrong before any compute; subclasses add what their fields need."""
+        for item in fields(self):
+            part = getattr(self, item.name)
+            if is_dataclass(part):
+                part.validate()
+        check_seed(self.seed)
 
-    @abstractmethod
-    def preflight(self, folder: str | Path | None = None) -> None:
+    def preflight(self, folder: str | Path | None = None) -> None:  # noqa: B027 - many measurements need nothing
         """Raise what running would raise for want of data, or for data that do not fit."""
 
     @abstractmethod
@@ -99,14 +91,8 @@ class Experiment(Recordable):
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     seed: int = 0
 
-    def validate(self) -> None:
-        """Raise ValueError for whatever can be known wrong before any compute."""
-        for part in (self.data, self.noise, self.model, self.train, self.observe):
-            part.validate()
-        check_seed(self.seed)
-
     def preflight(self, folder: str | Path | None = None) -> None:
-        """Load the data and flip the labels: raises what `prepare` would."""
+        """Load the data and flip the labels."""
         check_labels(self.data, self.noise, folder)
 
     @property
@@ -129,15 +115,11 @@ class Experiment(Recordable):
 class Measurement(Recordable):
     """Something measured without training: subclasses say what, in `rows`."""
 
-    rooms: ClassVar[tuple[str, ...]] = ("data", "noise", "models", "gradients", "experiments")
     seed: int = 0
 
     @abstractmethod
     def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
         """The table, a row a dictionary."""
-
-    def preflight(self, folder: str | Path | None = None) -> None:
-        """Nothing can be missing, unless a subclass says so."""
 
     def short(self, epochs: int = 2) -> "Measurement":
         """All of it, unless a subclass says otherwise."""
@@ -286,34 +268,28 @@ def run(
         path = data_folder(folder) / "checkpoints" / f"{experiment.slug}.pt"
         key = f"{experiment.key} {made_by} {machine.resolve().type} {machine.compile} {machine.channels_last}"
         checkpoint = Checkpoint(path, key, checkpoint_seconds)
-    for attempt in range(2):
-        ready = prepare(experiment, machine, folder, task)
-        try:
-            batch = experiment.train.batch_size or len(ready.labels.given)
-            positions = math.prod(ready.task.input_shape[1:])
-            with machine.cpu_threads(ready.model, batch, positions) as threads:
-                history = train(
-                    ready.model,
-                    ready.task,
-                    ready.labels,
-                    experiment.train,
-                    ready.observer,
-                    generator(experiment.seed, "order"),
-                    machine=machine,
-                    checkpoint=checkpoint,
-                    description=f"{experiment.data.name}, seed {experiment.seed}",
-                    progress=progress,
-                )
-            break
-        except CheckpointDamaged as damage:
-            if attempt:
-                raise
-            say(f"{damage}; the run begins anew")
-        except TrainingDiverged as divergence:
-            if checkpoint:
-                _keep_history(divergence, checkpoint.path.with_suffix(".diverged.json"))
-                checkpoint.discard()
-            raise
+    ready = prepare(experiment, machine, folder, task)
+    batch = experiment.train.batch_size or len(ready.labels.given)
+    positions = math.prod(ready.task.input_shape[1:])
+    try:
+        with machine.cpu_threads(ready.model, batch, positions) as threads:
+            history = train(
+                ready.model,
+                ready.task,
+                ready.labels,
+                experiment.train,
+                ready.observer,
+                generator(experiment.seed, "order"),
+                machine=machine,
+                checkpoint=checkpoint,
+                description=f"{experiment.data.name}, seed {experiment.seed}",
+                progress=progress,
+            )
+    except TrainingDiverged as divergence:
+        if checkpoint:
+            _keep_history(divergence, checkpoint.path.with_suffix(".diverged.json"))
+            checkpoint.discard()
+        raise
     seconds = time.perf_counter() - begun
     if checkpoint:
         seconds += checkpoint.spent_before

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NO_NUMBERS = True
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ cost one forward and one backward pass over it: images are visited subset by
 subset, and the residuals of a chunk are the cotangent of its backward pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,6 +70,12 @@ def eval_mode(model: nn.Module):
         yield model
     finally:
         model.train(was_training)
+
+
+def all_logits(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """Logits of a data set given in batches of inputs, ``[n, outputs]``: in eval mode, without a graph."""
+    with torch.no_grad(), eval_mode(model):
+        return torch.cat([model(batch) for batch in batches])
 
 
 def images_at_once(model: nn.Module, image: Tensor) -> int:

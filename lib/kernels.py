@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lib.data import DataConfig, load, pixels
-from lib.experiments import Measurement, check_labels, check_seed, data_slug, generator
+from lib.experiments import Measurement, check_labels, data_slug, generator
 from lib.noise import NoiseConfig, symmetric
 from lib.observe import Row
 
@@ -80,7 +80,6 @@ class KernelMachine(Measurement):
     """
 
     kind: ClassVar[str] = "kernel"
-    rooms: ClassVar[tuple[str, ...]] = ("data", "noise", "experiments", "kernels")
     data: DataConfig
     noise: NoiseConfig
     kernel: str
@@ -91,10 +90,8 @@ class KernelMachine(Measurement):
     explicit: int = 0
 
     def validate(self) -> None:
-        """Raise ValueError for settings that cannot be meant."""
-        self.data.validate()
-        self.noise.validate()
-        check_seed(self.seed)
+        """Also: the kernel and its descent can be meant."""
+        super().validate()
         for name, value, allowed in (("kernel", self.kernel, KERNELS), ("coding", self.coding, tuple(CODINGS))):
             if value not in allowed:
                 raise ValueError(f"unknown {name} {value!r}; there are: {', '.join(allowed)}")

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from lib.data import Task, pixels
 from lib.gradients import (
     SubsetGradients,
+    all_logits,
     cosine,
-    eval_mode,
     images_at_once,
     model_derivatives,
     own_class_subsets,
@@ -94,8 +94,7 @@ class Observer:
     def __call__(self, model: nn.Module) -> Row:
         """Measure; the model is left as it was."""
         row: Row = {}
-        with torch.no_grad(), eval_mode(model):
-            test_logits = _outputs(model, self.task.test_images, self.task.white)
+        test_logits = _outputs(model, self.task.test_images, self.task.white)
         measured = None
         if self.config.gradients:
             measured = subset_gradients(
@@ -108,8 +107,7 @@ class Observer:
             )
             train_logits = measured.logits
         else:
-            with torch.no_grad(), eval_mode(model):
-                train_logits = _outputs(model, self.task.train_images, self.task.white)
+            train_logits = _outputs(model, self.task.train_images, self.task.white)
         row |= _errors(train_logits, self.labels, test_logits, self.task.test_labels)
         if self.config.residual_l1:
             row |= _residuals_l1(train_logits, self.labels)
@@ -138,7 +136,7 @@ class Observer:
 
 def _outputs(model: nn.Module, images: Tensor, white: float) -> Tensor:
     chunk = images_at_once(model, pixels(images[:1], white))
-    return torch.cat([model(pixels(some, white)) for some in images.split(chunk)])
+    return all_logits(model, (pixels(some, white) for some in images.split(chunk)))
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:

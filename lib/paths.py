@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+NO_NUMBERS = True
+
 DATA_VARIABLE = "CLEAN_PRIORITY_DATA"  # names the data folder
 
 ROOT = Path(__file__).resolve().parent.parent

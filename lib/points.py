@@ -26,10 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import lib
+from lib import identity
 from lib.files import atomic, move_aside
+from lib.hardware import card_name, cards, processor
+from lib.identity import Identity
 from lib.paths import DATA_VARIABLE
 from lib.show import CLAIM, RESULT
-from lib.stamps import card_name, cards, code_id, notebook_code, processor
+from lib.words import count
 
 try:
     import fcntl
@@ -68,7 +71,7 @@ class Task:
     name: str  # of the point's folder
     notebook: str
     given: Mapping[str, Any]
-    code: Mapping[str, str]
+    code: Identity  # of the notebook and what it reaches, when the sweep was planned
     threads: int  # for the numerical libraries in the kernel
     seen: str = ""  # seal of the mark when the sweep was planned: another one means that somebody ran it since
     data: str = ""  # the data folder; "" for the worker's own
@@ -244,8 +247,8 @@ def _mark(task: Task, state: str, **more: Any) -> dict[str, Any]:
         "traceback": "",
         "notebook": Path(task.notebook).stem,
         "given": dict(task.given),
-        "code": dict(task.code),
-        "code_id": code_id(dict(task.code)),
+        "code": dict(task.code.parts),
+        "code_id": task.code.id,
         "seconds": 0.0,
         "compute": 0.0,
         "attempts": 0,
@@ -261,7 +264,7 @@ def device(threads: int) -> str:
     """A name to print: the cards that this worker was given, else the processor with the threads used."""
     if listed := cards():
         return " and ".join(dict.fromkeys(map(card_name, listed)))
-    return f"{processor()} CPU ({threads} thread{'' if threads == 1 else 's'})"
+    return f"{processor()} CPU ({count(threads, 'thread')})"
 
 
 def dask_setup(_worker: Any) -> None:
@@ -306,13 +309,13 @@ def run_point(task: Task) -> Outcome:
 def _changed(task: Task, path: Path) -> str:
     """What is other code here than where the sweep was planned; "" if nothing is."""
     try:
-        here = notebook_code(path)
+        here = identity.of_notebook(path)
     except OSError as error:
         return f"{socket.gethostname()} cannot read the notebook: {error}"
-    differing = [name for name in task.code.keys() | here.keys() if task.code.get(name) != here.get(name)]
-    if not differing:
+    if here.id == task.code.id:
         return ""
-    return f"{', '.join(sorted(differing))} on {socket.gethostname()} is not what the sweep was planned with"
+    differing = ", ".join(here.differing(task.code.parts))
+    return f"{differing} on {socket.gethostname()} is not what the sweep was planned with"
 
 
 def _attempts(task: Task, path: Path) -> tuple[Any, str, str, int]:

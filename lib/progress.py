@@ -8,6 +8,8 @@ try:
 except ImportError:  # a bare GPU machine
     tqdm = None
 
+NO_NUMBERS = True
+
 
 def bar(iterable: Iterable, description: str, unit: str, show: bool = True) -> Iterable:
     """The same items, with a progress bar unless it is switched off.

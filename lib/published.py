@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lib.data import DataConfig, load
-from lib.experiments import Measurement, check_seed, data_slug, generator
+from lib.experiments import Measurement, data_slug, generator
 from lib.labelled import Labelled
 from lib.models import ModelConfig, build
 from lib.observe import Row
@@ -31,15 +31,6 @@ class PublishedSuspects(Measurement):
     """
 
     kind: ClassVar[str] = "published"
-    rooms: ClassVar[tuple[str, ...]] = (
-        *Measurement.rooms,
-        "angles",
-        "stopped",
-        "tangents",
-        "likelihood",
-        "suspects",
-        "published",
-    )
     data: DataConfig
     model: ModelConfig
     recipe: Recipe = field(default_factory=Recipe)  # its seed is replaced by the measurement's
@@ -47,10 +38,8 @@ class PublishedSuspects(Measurement):
     shown: int = 24
 
     def validate(self) -> None:
-        """Raise ValueError for settings that no part takes."""
-        for part in (self.data, self.model, self.recipe):
-            part.validate()
-        check_seed(self.seed)
+        """Also: something is shown."""
+        super().validate()
         if self.pool < 1 or self.shown < 1:
             raise ValueError(f"pool and shown must be at least 1, not {self.pool} and {self.shown}")
 

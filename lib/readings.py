@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib.figures import SUBSETS
-from lib.records import Runs
+from lib.runs import Runs
 
 # The original experiments with two gradients call a network ordered below the one test error, collapsed from the other.
 ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5

@@ -1,43 +1,66 @@
 """Run once, replay for ever.
 
 A record is one Parquet file: the history of one experiment, a row an epoch,
-with its provenance (settings, device, date, seconds, versions, code) in the
-file's metadata, so that the two are never apart and are replaced together.
-It is found by the experiment's key alone. Records of the book lie in
+with its provenance (settings, device, date, seconds, versions, identity of the
+code) in the file's metadata, so that the two are never apart. It is found by
+the experiment's key alone and never written again; ``checks.json`` beside the
+records says which code later gave the same numbers. Records of the book lie in
 ``book/records``; a reader's own runs in ``<data folder>/records``.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock
 
 import lib
-from lib import angles, comparison, derivatives, dual_gradient, experiments, kernels, published, stopped, stopping
-from lib.experiments import Experiment, Recordable, as_dict
+from lib import experiments
+from lib.experiments import Recordable, as_dict
 from lib.files import atomic, move_aside
+from lib.hardware import processor
 from lib.observe import Row
 from lib.paths import RECORDS, ROOT, data_folder
 from lib.progress import say
-from lib.stamps import code_hash, code_id, processor
+from lib.runs import Run, Runs, code_of
 from lib.train import Machine
+from lib.words import count
 
+NO_NUMBERS = True
 MODES = ("", "record", "replay")
 MODE_VARIABLE = "CLEAN_PRIORITY_MODE"  # "record": new runs go into the book's records; "replay": no new runs
 PROVENANCE = b"provenance"
+CHECKS = "checks.json"
+
+# What is recorded: kind, and where its class is. Read when one must be run; replaying needs none of them.
+KINDS = {
+    "": "experiments:Experiment",
+    "angles": "angles:StartAngles",
+    "circle": "angles:CircleAngles",
+    "pairs": "angles:PairAngles",
+    "batches": "angles:BatchDirections",
+    "kernel": "kernels:KernelMachine",
+    "scan": "dual_gradient:DualScan",
+    "path": "dual_gradient:DualPath",
+    "selective": "derivatives:SelectiveTraining",
+    "suspects": "comparison:FindWrongLabels",
+    "stopping": "stopping:StopRules",
+    "published": "published:PublishedSuspects",
+}
 
 # Two trainings of the same code on different processors drift apart by rounding. Over the first
 # few epochs they stay within this much of each other: |a - b| <= ABSOLUTE + RELATIVE * |b|.
@@ -54,129 +77,6 @@ class NotRecorded(RuntimeError):
 
 class RecordingFailed(RuntimeError):
     """A finished run could not be written; what was recorded before is intact."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A history and where it comes from.
-
-    ``history``: one row an epoch, the columns of `lib.observe`. ``provenance``
-    holds settings, key, device, threads, date, seconds, versions, code hashes
-    and checks. ``live``: trained in this process rather than read.
-    """
-
-    experiment: Recordable
-    history: pd.DataFrame
-    provenance: dict[str, Any]
-    live: bool = False
-
-    @property
-    def state(self) -> str:
-        """ "today's code", "checked by today's code" or "older code"."""
-        today = code_hashes(self.experiment.rooms)
-        if self.provenance["code"] == today:
-            return "today's code"
-        if any(check["code"] == today for check in self.provenance["checks"]):
-            return "checked by today's code"
-        return "older code"
-
-    @property
-    def early_stop(self) -> int:
-        """The epoch of least test error, the first of several: the paper's early stopping point."""
-        return int(self.history.loc[self.history["test_error"].idxmin(), "epoch"])
-
-    def at(self, epoch: int) -> pd.Series:
-        """The row of one epoch."""
-        return self.history.set_index("epoch").loc[epoch]
-
-    def until_stop(self, column: str) -> np.ndarray:
-        """A column from the start to the early stop."""
-        return self.history.loc[self.history["epoch"] <= self.early_stop, column].to_numpy()
-
-    def after_stop(self, column: str) -> np.ndarray:
-        """A column from the early stop to the end."""
-        return self.history.loc[self.history["epoch"] >= self.early_stop, column].to_numpy()
-
-
-class Runs(Sequence[Run]):
-    """The runs of one experiment over several seeds."""
-
-    def __init__(self, runs: Iterable[Run]) -> None:
-        self._runs = list(runs)
-
-    def __getitem__(self, index):
-        return self._runs[index]
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs)
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seed of each run."""
-        return [run.experiment.seed for run in self]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """All histories below each other, with a column ``seed``."""
-        return pd.concat([run.history.assign(seed=run.experiment.seed) for run in self], ignore_index=True)
-
-    def wide(self, column: str) -> pd.DataFrame:
-        """One column of the histories: a row an epoch, a column a seed."""
-        return self.table.pivot(index="epoch", columns="seed", values=column)
-
-    @property
-    def early_stops(self) -> np.ndarray:
-        """The early stopping epoch of each run."""
-        return np.array([run.early_stop for run in self])
-
-    def at_early_stop(self, column: str) -> np.ndarray:
-        """The value of a column at each run's early stop."""
-        return np.array([run.at(run.early_stop)[column] for run in self])
-
-    def until(self, epoch: int) -> "Runs":
-        """The same runs, cut after an epoch: without a schedule that is what a shorter training gives."""
-        return Runs(replace(run, history=run.history[run.history["epoch"] <= epoch]) for run in self)
-
-    def each(self, measure: Callable[[Run], float]) -> list[float]:
-        """A number for each run."""
-        return [float(measure(run)) for run in self]
-
-    def provenance_line(self) -> str:
-        """Where these numbers come from, in a line."""
-        seconds = sum(run.provenance["seconds"] for run in self)
-        took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-        devices = _join({run.provenance["device"] for run in self})
-        dates = sorted({run.provenance["date"][:10] for run in self})
-        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-        code = _join({run.provenance["code_id"] for run in self})
-        states = _join({run.state for run in self})
-        lives = {run.live for run in self}
-        how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
-        seeds = sum(getattr(run.experiment, "seeds", 1) for run in self)
-        return f"{how} on {devices}, {when}; {count(seeds, 'seed')}, {took} in all; code {code} ({states})"
-
-
-def count(number: int, thing: str) -> str:
-    """A number of things in words: 1 seed, 2 seeds."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _join(words: set[str]) -> str:
-    return " and ".join(sorted(words))
-
-
-@cache
-def code_hashes(rooms: tuple[str, ...] = experiments.ROOMS) -> dict[str, str]:
-    """A hash of each room that the numbers depend on: of what it does, not how it is laid out."""
-    return {room: _hash_of(room) for room in rooms}
-
-
-@cache
-def _hash_of(room: str) -> str:
-    return code_hash((ROOT / "lib" / f"{room}.py").read_text())
 
 
 class Store:
@@ -206,7 +106,23 @@ class Store:
             aside = move_aside(path)
             say(f"{damage}. It was moved to {aside.name}; the run is made anew.")
             return None
-        return Run(experiment, history, provenance)
+        return Run(experiment, history, provenance, check=self.check(experiment.key))
+
+    def check(self, key: str) -> Mapping[str, Any]:
+        """Which code was last seen to give a record's numbers, and when; empty where nobody looked.
+
+        ``identity``, ``date``, ``device``; ``made``: that code made them.
+        """
+        return _checks(self.folder / CHECKS).get(key, {})
+
+    def add_check(self, key: str, check: Mapping[str, Any]) -> None:
+        """Note what today's code gave. Processes may do so side by side."""
+        path = self.folder / CHECKS
+        with FileLock(self.folder / f".{CHECKS}.lock"):
+            checks = {**_checks(path), key: dict(check)}
+            lines = (f'"{key}": {json.dumps(checks[key], sort_keys=True)}' for key in sorted(checks))
+            with atomic(path) as part:  # a line a record
+                part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
     def put(self, run: Run) -> None:
         """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
@@ -215,6 +131,23 @@ class Store:
     def paths(self) -> list[Path]:
         """All records in this folder."""
         return sorted(path for path in self.folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def _checks(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return {}
+    return _checks_as_of(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _checks_as_of(path: Path, changed: int, size: int) -> dict[str, dict[str, Any]]:
+    """Read again when the file was changed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordDamaged(f"{path} is damaged ({error}): take it from the book's repository again") from error
 
 
 def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
@@ -303,6 +236,7 @@ def obtain_groups(
     for group in groups.values():
         for experiment in group:
             experiment.validate()
+            code_of(experiment)  # now, while the files are what was imported: a recording can take hours
         missing = [one for one in group if fresh or not keep or not recorded([one], folder)]
         if mode != "replay":
             experiments.preflight(missing, machine, folder)
@@ -363,13 +297,13 @@ def train(
     progress: bool = True,
 ) -> Run:
     """Run one experiment now and say where the numbers come from."""
-    made_by = code_id(code_hashes(experiment.rooms))
+    made_by = code_of(experiment).id
     outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
     return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 
 
 def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.Outcome) -> dict[str, Any]:
-    hashes = code_hashes(experiment.rooms)
+    code = code_of(experiment)
     return {
         "key": experiment.key,
         "kind": experiment.kind,
@@ -385,10 +319,9 @@ def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.O
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
-        "code": hashes,
-        "code_id": code_id(hashes),
+        "identity": code.id,
+        "parts": dict(code.parts),
         "commit": _commit(),
-        "checks": [],
     }
 
 
@@ -410,29 +343,28 @@ def _commit() -> str | None:
     return found.stdout.strip()
 
 
-KINDS = {
-    one.kind: one
-    for one in (
-        Experiment, *angles.MEASUREMENTS, kernels.KernelMachine, *dual_gradient.MEASUREMENTS,
-        derivatives.SelectiveTraining, comparison.FindWrongLabels, stopping.StopRules, published.PublishedSuspects,
-    )
-}  # fmt: skip
-PARTS = {name: getattr(experiments, f"{name.title()}Config") for name in ("data", "noise", "model", "train", "observe")}
-PARTS["dual"] = dual_gradient.DualConfig
-PARTS["recipe"] = stopped.Recipe
+def kind_of(name: str) -> type[Recordable]:
+    """The class of a kind; ValueError names what there is."""
+    if name not in KINDS:
+        raise ValueError(f"unknown kind of record {name!r}; there are: {', '.join(filter(None, KINDS))}")
+    module, _, made = KINDS[name].partition(":")
+    return getattr(importlib.import_module(f"{lib.__name__}.{module}"), made)
 
 
-def experiment_from(settings: dict[str, Any], kind: str = "") -> Recordable:
+def experiment_from(settings: Mapping[str, Any], kind: str = "") -> Recordable:
     """The experiment of this kind whose `as_dict` these settings are."""
-    made = KINDS[kind]
-    values = {}
-    for item in fields(made):
-        value = settings.get(item.name, {} if item.name in PARTS else None)
-        if item.name in PARTS:
-            values[item.name] = PARTS[item.name](**{name: _as_tuple(part) for name, part in value.items()})
+    return _made(kind_of(kind), settings)
+
+
+def _made(kind: type, settings: Mapping[str, Any]) -> Any:
+    """A dataclass of its settings; one whose fields all have defaults is made of none."""
+    types, values = get_type_hints(kind), {}
+    for item in fields(kind):
+        if is_dataclass(types[item.name]):
+            values[item.name] = _made(types[item.name], settings.get(item.name, {}))
         elif item.name in settings:
-            values[item.name] = _as_tuple(value)
-    return made(**values)
+            values[item.name] = _as_tuple(settings[item.name])
+    return kind(**values)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -452,12 +384,12 @@ class Verification:
 def verify(
     path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
 ) -> Verification:
-    """Run the first part of a record again; where they agree, stamp it as checked by today's code.
+    """Run the first part of a record again; where they agree, note it as checked by today's code.
 
     The first part of a training is its first ``epochs``; `Recordable.short` says what it is of others.
 
     Agreement: every number within ABSOLUTE + RELATIVE times its recorded
-    value. The numbers in the record are never changed.
+    value. The record itself is never changed.
     """
     history, provenance = read(path)
     experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
@@ -467,15 +399,17 @@ def verify(
     agrees, worst = compare(
         today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
     )
-    if agrees and Run(experiment, history, provenance).state == "older code":
-        stamp = {
-            "code": code_hashes(experiment.rooms),
+    store, code = Store(path.parent), code_of(experiment).id
+    if agrees and Run(experiment, history, provenance, check=store.check(experiment.key)).state == "older code":
+        check = {
+            "identity": code,
+            "made": False,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(machine.resolve(), outcome.threads),
             "rows": len(today),
             "worst": worst,
         }
-        write(path, history, provenance | {"checks": [*provenance["checks"], stamp]})
+        store.add_check(experiment.key, check)
     return Verification(path, len(today), agrees, worst)
 
 
@@ -499,8 +433,3 @@ def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame, histograms: Sequen
     row, column = np.unravel_index(excess.argmax(), excess.shape)
     name = sorted(today.columns)[column]
     return bool(excess.max() <= 1), f"{name} in row {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"
-
-
-for _kind in KINDS.values():  # now, while the files are what was imported: a recording can take hours
-    code_hashes(_kind.rooms)
-_commit()

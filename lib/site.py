@@ -18,7 +18,7 @@ from lib import chapters, status
 from lib.chapters import PROFILES
 from lib.claims import VERDICTS, Claim, gather
 from lib.paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
-from lib.records import count
+from lib.words import count
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
@@ -44,10 +44,14 @@ class Published:
             raise ValueError(f"the address must look like https://github.com/owner/name, not {self.repository!r}")
 
 
-def build(published: Published | None = None) -> Path:
-    """Stage and build the book with warnings as errors; returns the path of index.html."""
+def build(published: Published | None = None, runs: Path | None = None) -> Path:
+    """Stage and build the book with warnings as errors; returns the path of index.html.
+
+    ``runs``: folder of chapters that were run for this build (<profile>/<chapter>.ipynb); their claims stand in the
+    ledger in place of the kept ones.
+    """
     check_notebooks()
-    stage(SOURCE, published)
+    stage(SOURCE, published, runs)
     options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
     program = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
     command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD.parent), *options]
@@ -89,7 +93,7 @@ def cell_problems(cell: dict) -> list[str]:
     return found
 
 
-def stage(source: Path, published: Published | None = None) -> None:
+def stage(source: Path, published: Published | None = None, runs: Path | None = None) -> None:
     """Copy what the book is made of to ``source``, with ledger and address written in."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
@@ -98,7 +102,7 @@ def stage(source: Path, published: Published | None = None) -> None:
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
     page = source / "book" / "ledger.md"
-    page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims())))
+    page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims(runs))))
     page = source / "book" / "sweeps.md"
     tables = [status.read(path) for path in sorted(SWEEPS.glob("*.parquet"))]
     page.write_text(page.read_text().replace(SWEEPS_MARK, status.page(tables, source / "book" / "sweeps")))
@@ -133,12 +137,12 @@ def _write_buttons(config: Path, published: Published) -> None:
     config.write_text(text)
 
 
-def all_claims() -> list[Claim]:
-    """Claims of the kept chapters, and of those that this build ran itself, which come before what was kept."""
+def all_claims(runs: Path | None = None) -> list[Claim]:
+    """Claims of the kept chapters, and of those in ``runs``, which come before what was kept."""
     kept = [NOTEBOOKS / f"{name}.ipynb" for name in chapters.names()]
-    runs = [path for profile in PROFILES for path in sorted((RUNS / profile).glob("[0-9][0-9]_*.ipynb"))]
-    runs = [path for path in runs if not path.stem.endswith(".failed")]
-    claims = {(claim.chapter, claim.id, claim.profile): claim for claim in [*gather(kept), *gather(runs)]}
+    made = [path for profile in PROFILES for path in sorted(runs.glob(f"{profile}/[0-9][0-9]_*.ipynb"))] if runs else []
+    made = [path for path in made if not path.stem.endswith(".failed")]
+    claims = {(claim.chapter, claim.id, claim.profile): claim for claim in [*gather(kept), *gather(made)]}
     return list(claims.values())
 
 

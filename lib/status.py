@@ -11,9 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from lib import figures
+from lib import figures, identity
 from lib.paths import NOTEBOOKS
-from lib.stamps import code_id, notebook_code
 from lib.sweep import RESERVED
 
 LOOKS = tuple(
@@ -153,6 +152,6 @@ def _code(notebook: str, made_by: Sequence[str]) -> str:
     path = NOTEBOOKS / f"{notebook}.ipynb"
     if not path.exists():
         return " and ".join(made_by)
-    today = code_id(notebook_code(path))
+    today = identity.of_notebook(path).id
     states = {True: "today's code", False: "older code"}
     return " and ".join(f"{one} ({states[one == today]})" for one in made_by)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from lib.checkpoint import Checkpoint
 from lib.experiments import check_seed, generator
-from lib.files import atomic
+from lib.gradients import all_logits
 from lib.models import ModelConfig, build
 from lib.progress import bar, say
 from lib.train import Machine, TrainingDiverged
@@ -167,18 +168,22 @@ def train_until_stop(
     TrainingDiverged.
     """
     run = _Training(model, inputs, given, recipe)
-    keeper = _Keeper(checkpoint, _fingerprint(inputs, given, recipe, model)) if checkpoint else None
+    keeper = None
+    if checkpoint:
+        key = _fingerprint(inputs, given, recipe, model)
+        keeper = Checkpoint(checkpoint, key, 5.0, "other data, another recipe or another device")
     threads = Machine(recipe.device).cpu_threads(model, run.batch, math.prod(inputs.shape[1:]))
     with threads, torch.random.fork_rng([inputs.device] if inputs.device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)  # dropout draws from torch's own generator, and knows no other
-        if keeper:
-            keeper.restore(run)
+        if keeper and (state := keeper.restore(inputs.device, run.state().keys())):
+            run.load(state)
+            say(f"going on after epoch {run.history[-1]['epoch']}")
         for _ in bar(range(len(run.history), run.rounds), "rounds", "round", progress):
             if run.finished:
                 break
             run.round(watch)
             if keeper:
-                keeper.save(run)
+                keeper.save(run.state)
     if keeper:
         keeper.discard()
     return run.result()
@@ -371,13 +376,8 @@ def margin(h: Tensor, labels: Tensor) -> Tensor:
 
 
 def answers(model: nn.Module, inputs: Inputs, index: Tensor, chunk: int = 2048) -> Tensor:
-    """Logits of a network in eval mode, ``[b, classes]``; its mode is restored."""
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        h = torch.cat([model(inputs(some)) for some in index.split(chunk)])
-    model.train(was_training)
-    return h
+    """Logits of some samples in eval mode, ``[b, classes]``."""
+    return all_logits(model, (inputs(some) for some in index.split(chunk)))
 
 
 def _fingerprint(inputs: Inputs, given: Tensor, recipe: Recipe, model: nn.Module) -> str:
@@ -389,41 +389,3 @@ def _fingerprint(inputs: Inputs, given: Tensor, recipe: Recipe, model: nn.Module
     for p in model.parameters():
         digest.update(p.detach().double().sum().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-class _Keeper:
-    """The checkpoint of a training, written whole and at most every ``seconds``."""
-
-    def __init__(self, path: Path, key: str, seconds: float = 5.0) -> None:
-        self.path, self.key, self.seconds = path, key, seconds
-        self._saved = time.monotonic()
-
-    def save(self, run: _Training) -> None:
-        """Write the state, unless the last time is less than ``seconds`` ago."""
-        if time.monotonic() - self._saved < self.seconds:
-            return
-        try:
-            with atomic(self.path) as part:
-                torch.save({"key": self.key, **run.state()}, part)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            say(f"no checkpoint could be written to {self.path} ({error}); the training goes on without")
-        self._saved = time.monotonic()
-
-    def restore(self, run: _Training) -> None:
-        """Load the state if there is one of this training."""
-        if not self.path.exists():
-            return
-        try:
-            state = torch.load(self.path, map_location=run.given.device, weights_only=True)
-            if state["key"] != self.key:
-                raise ValueError("it belongs to other data, another recipe or another device")
-            if missing := run.state().keys() - state.keys():  # before anything is loaded
-                raise ValueError(f"it was written by older code, without {', '.join(sorted(missing))}")
-            run.load(state)
-            say(f"going on after epoch {run.history[-1]['epoch']}")
-        except Exception as error:
-            say(f"the checkpoint {self.path.name} was not used ({error}); the training begins anew")
-
-    def discard(self) -> None:
-        """Delete the file: the training is done."""
-        self.path.unlink(missing_ok=True)

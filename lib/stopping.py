@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.data import DataConfig, load
-from lib.experiments import Measurement, check_labels, check_seed, data_slug, generator
+from lib.experiments import Measurement, check_labels, data_slug, generator
 from lib.gradients import eval_mode, images_at_once, parameters
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, symmetric
@@ -43,17 +43,10 @@ class StopRules(Measurement):
     """
 
     kind: ClassVar[str] = "stopping"
-    rooms: ClassVar[tuple[str, ...]] = (*Measurement.rooms, "stopped", "stopping")
     data: DataConfig
     noise: NoiseConfig
     model: ModelConfig
     recipe: Recipe = field(default_factory=Recipe)  # its seed is the measurement's, and it is never stopped
-
-    def validate(self) -> None:
-        """Raise ValueError for settings that no part takes."""
-        for part in (self.data, self.noise, self.model, self.recipe):
-            part.validate()
-        check_seed(self.seed)
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels."""

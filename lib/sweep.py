@@ -24,14 +24,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib import chapters
+from lib import chapters, identity
 from lib.chapters import ParameterError
 from lib.cluster import Cluster, connected, need_dask, outcomes
 from lib.files import atomic
+from lib.identity import Identity
 from lib.paths import NOTEBOOKS, data_folder
 from lib.points import ROWS, Outcome, Store, Task, point_id, seal_of
 from lib.progress import say
-from lib.stamps import code_id, notebook_code
+from lib.words import duration
 
 GRIDS = NOTEBOOKS / "sweeps"
 KEYS = ("title", "notebook", "parameters", "grid", "collect", "figure")
@@ -301,30 +302,28 @@ class Planned:
         return self.state != "done"
 
 
-def plan(sweep: Sweep, store: Store, code: Mapping[str, str] | None = None) -> list[Planned]:
+def plan(sweep: Sweep, store: Store, code: Identity | None = None) -> list[Planned]:
     """What a run would do, a `Planned` a point; ``code`` is today's if it is not given.
 
     Reads every file of these points: what is altered is found here.
     """
     store.open()
-    code = notebook_code(sweep.notebook) if code is None else code
-    suffix = code_id(code)
+    code = code or identity.of_notebook(sweep.notebook)
     others: dict[str, list[str]] = {}
     for name in store.names():
         others.setdefault(name.partition("-")[0], []).append(name)
-    return [_planned(store, sweep, given, code, suffix, others) for given in sweep.points]
+    return [_planned(store, sweep, given, code, others) for given in sweep.points]
 
 
 def _planned(
     store: Store,
     sweep: Sweep,
     given: Mapping[str, Any],
-    code: Mapping[str, str],
-    suffix: str,
+    code: Identity,
     others: Mapping[str, list[str]],
 ) -> Planned:
     id = point_id(sweep.notebook.stem, given)
-    name = f"{id}-{suffix}"
+    name = f"{id}-{code.id}"
     mark, problem = store.look(name) if name in others.get(id, ()) else (None, "")
     if problem:
         return Planned(given, name, "damaged", problem)
@@ -335,8 +334,7 @@ def _planned(
     older = [found for other in others.get(id, ()) if other != name and (found := store.look(other)[0])]
     if older:
         before = max(older, key=lambda mark: mark["date"])["code"]
-        changed = sorted(part for part in before.keys() | code.keys() if before.get(part) != code.get(part))
-        return Planned(given, name, "code changed", f"changed since: {', '.join(changed)}")
+        return Planned(given, name, "code changed", f"changed since: {', '.join(code.differing(before))}")
     return Planned(given, name, "missing", "never finished")
 
 
@@ -396,7 +394,7 @@ def run(
     need_dask()
     begun = time.perf_counter()
     store.open(create=True)
-    code = notebook_code(sweep.notebook)
+    code = identity.of_notebook(sweep.notebook)
     planned = plan(sweep, store, code)
     todo = [point for point in planned if point.runs]
     summary = Summary(len(planned), already=len(planned) - len(todo))
@@ -454,13 +452,7 @@ class _Progress:
         if loud or self.count == self.total or now - self.last >= 1:
             self.last = now
             left = (now - self.begun) / self.count * (self.total - self.count)
-            self.tell(f"  [{self.count}/{self.total}] {label}: {how}" + (f"; {_duration(left)} left" if left else ""))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+            self.tell(f"  [{self.count}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
 
 
 def collect(store: Store, sweep: Sweep | None = None) -> pd.DataFrame:
@@ -502,7 +494,7 @@ def collect_table(store: Store, sweep: Sweep | None = None) -> pa.Table:
 
 def _wanted(store: Store, sweep: Sweep | None) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if sweep is not None:
-        suffix = code_id(notebook_code(sweep.notebook))
+        suffix = identity.of_notebook(sweep.notebook).id
         for given in sweep.points:
             yield f"{point_id(sweep.notebook.stem, given)}-{suffix}", given
         return

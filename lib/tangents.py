@@ -4,7 +4,7 @@ The paper's observation turned round. Model derivatives of one class point one
 way (Fig. 3), so a sample whose derivative for the given class does not, while
 that for another class does, was probably given the wrong label. No gradient of
 a sample is kept: norms and products follow from each layer's two factors
-(`lib.angles`), chunk by chunk.
+(`lib.layers`), chunk by chunk.
 """
 
 from collections import Counter
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# The factors of each kind of layer. Made public there, they would change the code that recorded angles name.
-from lib.angles import _KINDS as FACTORS
 from lib.gradients import eval_mode, images_at_once
+from lib.layers import FACTORS, LayerFactors, LinearFactors
 
 TAIL = 7  # layers with weights, counted from the last one, whose derivatives are looked at
 LAST = 1  # the last layer alone: the cosine of what goes into it with what goes into it of a class
@@ -53,7 +52,7 @@ class Tail:
                 "other padding than zeros, each used once, on one vector or image a sample"
             )
         self._model = model
-        self.calls: list = []
+        self.calls: list[LayerFactors] = []
 
     def __enter__(self) -> "Tail":
         mine = {id(p) for module in self.modules for p in module.parameters(recurse=False)}
@@ -209,7 +208,7 @@ def _compare(
     squares, products = [apart.clone(), apart.clone()], [apart.clone(), apart.clone()]
     groups = [_groups(some) for some in logits]
     for call, *pair, ways in zip(tail.calls, *deltas, directions.layers, strict=True):
-        if hasattr(call, "factors"):
+        if isinstance(call, LinearFactors):
             lefts = [call.factors(delta)[0] for delta in pair]
             right = call.factors(pair[0])[1]
             length = right.square().sum(1)
@@ -239,16 +238,16 @@ def _groups(classes: Tensor) -> list[tuple[int, Tensor]]:
     return list(zip(names.tolist(), order.split(counts.tolist()), strict=True))
 
 
-def _shape(call) -> tuple[int, int]:
+def _shape(call: LayerFactors) -> tuple[int, int]:
     """Of a layer's matrix, the bias in its last column."""
     module = call.module
     outputs = len(module.weight)
     return outputs, sum(p.numel() for p in module.parameters(recurse=False)) // outputs
 
 
-def _weighted(call, delta: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+def _weighted(call: LayerFactors, delta: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of a layer's gradients over some rows: ``[outputs, inputs (+ 1)]``."""
-    if hasattr(call, "factors"):
+    if isinstance(call, LinearFactors):
         left, right = call.factors(delta)
         return (left[rows] * weights[rows].unsqueeze(1)).T @ right[rows]
     each = call.gradient(delta)[rows]

@@ -6,20 +6,18 @@ one that was not.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lib.checkpoint import Checkpoint
 from lib.data import Task, pixels
-from lib.files import atomic, move_aside
 from lib.noise import NoisyLabels
 from lib.observe import Row, sample_losses
-from lib.progress import bar, say
+from lib.progress import bar
 
 PRECISIONS = ("float32", "bfloat16")
 SMALL_STEP = 50_000_000  # images times multiplications of a step that one CPU thread does best alone
@@ -107,7 +105,7 @@ def train(
     generator: torch.Generator,
     *,
     machine: Machine = Machine(),
-    checkpoint: "Checkpoint | None" = None,
+    checkpoint: Checkpoint | None = None,
     description: str = "",
     progress: bool = True,
 ) -> list[Row]:
@@ -119,7 +117,12 @@ def train(
     """
     config.validate()
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, fused=True)
-    history = checkpoint.restore(model, optimizer, generator) if checkpoint else []
+    history: list[Row] = []
+    if checkpoint and (state := checkpoint.restore(next(model.parameters()).device)):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["order"].cpu())
+        history = state["history"]
     forward = torch.compile(model) if machine.compile else model
     if not history:
         history.append({"epoch": 0, **observe(model)})
@@ -132,7 +135,14 @@ def train(
             raise TrainingDiverged(epoch, history)
         history.append(row)
         if checkpoint and epoch < config.epochs:
-            checkpoint.save(model, optimizer, generator, history)
+            checkpoint.save(
+                lambda: {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "order": generator.get_state(),
+                    "history": history,
+                }
+            )
     return history
 
 
@@ -160,71 +170,3 @@ def run_epoch(
         optimizer.step()
         total += loss.detach() * len(batch)
     return (total / n).item()
-
-
-class Checkpoint:
-    """State of an unfinished run on disk, replaced whole and at most every ``seconds``.
-
-    ``key`` names the experiment and what runs it: a file with another one is
-    refused. A damaged file is moved aside and the run begins anew. A disk that is full costs the
-    checkpoint, not the run.
-    """
-
-    def __init__(self, path: Path, key: str, seconds: float = 10.0) -> None:
-        self.path, self.key, self.seconds = path, key, seconds
-        self.spent_before = 0.0  # seconds of training in earlier processes, once restored
-        self._begun = self._saved = time.monotonic()
-        self._complained = False
-
-    def save(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: list[Row]
-    ) -> None:
-        """Write the state, unless the last time is less than ``seconds`` ago."""
-        if time.monotonic() - self._saved < self.seconds:
-            return
-        state = {
-            "key": self.key,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "order": generator.get_state(),
-            "history": history,
-            "seconds": self.spent_before + time.monotonic() - self._begun,
-        }
-        try:
-            with atomic(self.path) as part:
-                torch.save(state, part)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            if not self._complained:
-                say(f"no checkpoint could be written to {self.path} ({error}); the run goes on without")
-            self._complained = True
-        self._saved = time.monotonic()
-
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> list[Row]:
-        """Load the state if there is one; returns the rows so far, or an empty list."""
-        if not self.path.exists():
-            return []
-        device = next(model.parameters()).device
-        try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
-            if state["key"] != self.key:
-                raise ValueError("it belongs to another experiment, device or version of the code")
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            generator.set_state(state["order"].cpu())
-            self.spent_before = state["seconds"]
-            return state["history"]
-        except Exception as error:
-            aside = move_aside(self.path)
-            raise CheckpointDamaged(aside, error) from error
-
-    def discard(self) -> None:
-        """Delete the file: the run is done."""
-        self.path.unlink(missing_ok=True)
-
-
-class CheckpointDamaged(RuntimeError):
-    """A checkpoint could not be used; it was moved to ``aside``."""
-
-    def __init__(self, aside: Path, error: Exception) -> None:
-        super().__init__(f"the checkpoint could not be used ({error}); it was moved to {aside}")
-        self.aside = aside

@@ -218,7 +218,7 @@ def test_a_cell_is_recorded_and_read_back(tmp_path):
     read = store.get(again)
     pd.testing.assert_frame_equal(read.history, run.history, check_exact=True)
     assert read.provenance == run.provenance
-    assert set(read.provenance["code"]) >= {"stopped", "tangents", "suspects", "comparison", "angles"}
+    assert set(read.provenance["parts"]) >= {"stopped", "tangents", "suspects", "comparison", "layers"}
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,6 @@ def test_dropout_and_pooling_are_drawn_from_the_seed_and_leave_the_global_state(
 
 
 def test_a_record_gives_the_settings_back(monkeypatch):
-    monkeypatch.setitem(records.KINDS, SelectiveTraining.kind, SelectiveTraining)
     other = replace(TINY, mask="true", pool=2, model=replace(TINY.model, standardise=(0.1, 0.3)))
     for settings in (TINY, other):
         stored = json.loads(json.dumps(as_dict(settings)))

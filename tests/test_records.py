@@ -18,7 +18,6 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paths import RECORDS, ROOT
 from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
-from lib.stamps import code_hash
 from lib.train import Machine, TrainConfig, TrainingDiverged
 
 
@@ -153,7 +152,7 @@ def test_recording_takes_over_what_the_reader_trained(quick, own_data, tmp_path,
 
 def test_provenance_says_what_made_the_numbers(trained, quick):
     assert trained.provenance["settings"] == experiments.as_dict(quick)
-    assert {"device", "date", "seconds", "versions", "code", "checks", "commit"} <= set(trained.provenance)
+    assert {"device", "date", "seconds", "versions", "identity", "parts", "commit"} <= set(trained.provenance)
     assert trained.state == "today's code"
     line = Runs([trained]).provenance_line()
     assert trained.provenance["device"] in line
@@ -251,33 +250,36 @@ def test_a_diverged_run_is_never_recorded(quick, own_data):
     assert not records.recorded([wild])
 
 
-def test_the_code_hash_counts_what_code_does():
-    source = 'def f(x):\n    """Old words."""\n    return x + 1  # one\n'
-    same = 'def f( x ):\n    """New words."""\n\n    # more\n    return x + 1\n'
-    other = 'def f(x):\n    """Old words."""\n    return x + 2  # one\n'
-    assert code_hash(source) == code_hash(same)
-    assert code_hash(source) != code_hash(other)
-    loop = "for i in x:\n    f(i)\n    g(i)\n"
-    assert code_hash(loop) != code_hash(loop.replace("    g", "g"))
-    # strings that are no docstrings count, and f-strings hash alike in every Python version
-    assert code_hash('x = "a"\n') != code_hash('x = "b"\n')
-    assert code_hash('x = f"{y + 1} is {z!r:>4}"\n') == "aeef32cd4653"
-
-
-def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data, monkeypatch):
+def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data):
     run = obtain([quick], progress=False)[0]
-    older = run.provenance | {"code": run.provenance["code"] | {"train": "something else"}, "code_id": "0ld"}
     path = Store(own_data / "records").path(quick)
-    write(path, run.history, older)
+    write(path, run.history, run.provenance | {"identity": "0ld"})
     stale = obtain([quick])
     assert stale[0].state == "older code"
-    assert "older code" in stale.provenance_line()
-    result = verify(path)
-    assert result.agrees
+    assert "code 0ld (older code)" in stale.provenance_line()
+    before = path.read_bytes()
+    assert verify(path).agrees
     checked = obtain([quick])
     assert checked[0].state == "checked by today's code"
-    assert checked[0].provenance["code"] == older["code"]  # who made it stays on record
-    pd.testing.assert_frame_equal(checked[0].history, run.history, check_exact=True)
+    assert path.read_bytes() == before  # who made it stays on record
+    assert verify(path).agrees  # and once more adds nothing
+    assert list(json.loads((own_data / "records" / "checks.json").read_text())) == [quick.key]
+
+
+def test_checks_are_added_by_several_processes_at_once(tmp_path):
+    code = "import sys; from pathlib import Path; from lib.records import Store\n"
+    code += "for n in range(20): Store(Path(sys.argv[1])).add_check(f'{sys.argv[2]}{n}', {'identity': 'x'})"
+    started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=ROOT) for name in "ab"]
+    assert [process.wait() for process in started] == [0, 0]
+    assert len(json.loads((tmp_path / "checks.json").read_text())) == 40
+
+
+def test_damaged_checks_are_named_and_no_record_is_lost(quick, own_data):
+    obtain([quick], progress=False)
+    (own_data / "records" / "checks.json").write_text('{"a": ')
+    with pytest.raises(RecordDamaged, match=r"checks\.json is damaged"):
+        obtain([quick])
+    assert Store(own_data / "records").path(quick).exists()
 
 
 def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tmp_path):
@@ -288,7 +290,7 @@ def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tm
     result = verify(path)
     assert not result.agrees
     assert result.worst.startswith("noisy_loss in row 2")
-    assert read(path)[1]["checks"] == []
+    assert not (tmp_path / "checks.json").exists()
 
 
 def test_a_record_of_the_book_is_verified_by_todays_code(tmp_path, real_data):
@@ -300,18 +302,20 @@ def test_a_record_of_the_book_is_verified_by_todays_code(tmp_path, real_data):
     assert result.agrees, result.worst
 
 
-def test_all_records_of_the_book_are_whole_and_current_or_checked():
-    paths = Store(RECORDS).paths()
-    assert paths
-    for path in paths:
+def test_all_records_of_the_book_are_whole():
+    store = Store(RECORDS)
+    assert store.paths()
+    for path in store.paths():
         history, provenance = read(path)
-        run = records.Run(experiment_from(provenance["settings"], provenance.get("kind", "")), history, provenance)
-        assert run.experiment.key == provenance["key"]
-        assert path.name == f"{run.experiment.slug}.parquet"
-        if isinstance(run.experiment, Experiment):
-            assert len(history) == run.experiment.train.epochs + 1
+        experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+        assert experiment.key == provenance["key"]
+        assert path.name == f"{experiment.slug}.parquet"
+        assert provenance.get("identity") or store.check(experiment.key)
+        if isinstance(experiment, Experiment):
+            assert len(history) == experiment.train.epochs + 1
             assert np.isfinite(history["train_loss"]).all()
-        assert run.state != "older code", f"{path.name}: run `python -m lib records verify`"
+    keys = {read(path)[1]["key"] for path in store.paths()}
+    assert set(json.loads((RECORDS / "checks.json").read_text())) <= keys
 
 
 def test_early_stop_is_the_first_epoch_of_least_test_error(trained):
@@ -390,17 +394,6 @@ def test_measurements_of_another_kind_or_setting_have_another_key():
     circle = MEASURED["circle"]
     keys = {one.key for one in (*MEASURED.values(), replace(circle, layers=3), replace(circle, seed=0))}
     assert len(keys) == len(MEASURED) + 2
-
-
-def test_a_measurement_depends_on_the_rooms_it_names_and_no_other(own_data, monkeypatch):
-    """A record of a kernel machine stays current when the training loop changes, and not when the kernels do."""
-    run = obtain([MEASURED["kernel"]], progress=False)[0]
-    original = records._hash_of
-    for room, state in (("train", "today's code"), ("kernels", "older code")):
-        records.code_hashes.cache_clear()
-        monkeypatch.setattr(records, "_hash_of", lambda name, room=room: "x" if name == room else original(name))
-        assert run.state == state
-    records.code_hashes.cache_clear()
 
 
 def test_a_measurement_that_cannot_be_made_fails_before_the_first_run(own_data, monkeypatch):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib import stopped
+from lib.checkpoint import Checkpoint
 from lib.data import DataConfig, load
 from lib.experiments import generator
 from lib.noise import symmetric
@@ -25,6 +26,11 @@ def network(dropout: float) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Dropout(dropout), nn.ReLU(), nn.Linear(32, 10))
 
 
+def save_always(monkeypatch) -> None:
+    """Checkpoints after every round."""
+    monkeypatch.setattr(stopped, "Checkpoint", lambda path, key, _, others: Checkpoint(path, key, 0.0, others))
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_an_interrupted_training_goes_on_to_the_same_numbers(dropout, tmp_path, monkeypatch):
     task = load(DataConfig("digits"))
@@ -32,7 +38,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(dropout, tmp_path, 
     inputs, recipe = Inputs(task.train_images, CPU), Recipe(epochs=24, device="cpu")
     run = partial(train_until_stop, inputs=inputs, given=given, recipe=recipe, progress=False)
     whole = run(network(dropout))
-    monkeypatch.setattr(stopped, "_Keeper", partial(stopped._Keeper, seconds=0.0))
+    save_always(monkeypatch)
     path, rounds = tmp_path / "checkpoint.pt", []
 
     def interrupt(model, averaged):
@@ -318,7 +324,7 @@ def test_a_training_that_diverges_says_so():
 
 def interrupted(path, monkeypatch) -> partial:
     """A training that was cut off after two rounds and left a checkpoint; returns how to run it again."""
-    monkeypatch.setattr(stopped, "_Keeper", partial(stopped._Keeper, seconds=0.0))
+    save_always(monkeypatch)
     monkeypatch.setattr(stopped, "ROUND", 1)
     inputs, given = points()
     recipe = Recipe(batch_size=8, epochs=6, device="cpu")

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from lib import stopped
 from lib.__main__ import main
+from lib.checkpoint import Checkpoint
 
 
 @pytest.fixture
@@ -68,8 +69,7 @@ def test_interrupted_it_goes_on_to_the_same_table(source, tmp_path, capsys, monk
             raise KeyboardInterrupt
         original(self, watch)
 
-    keeper = stopped._Keeper.__init__
-    monkeypatch.setattr(stopped._Keeper, "__init__", lambda self, path, key: keeper(self, path, key, 0.0))
+    monkeypatch.setattr(stopped, "Checkpoint", lambda path, key, _, others: Checkpoint(path, key, 0.0, others))
     monkeypatch.setattr(stopped._Training, "round", interrupted)
     assert run(source, "--out", tmp_path / "out", "--no-gallery") == 130
     assert not (tmp_path / "out" / "suspects.csv").exists()

@@ -20,10 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lib import chapters, cluster, points, show, stamps, status, sweep
+from lib import chapters, cluster, identity, points, show, status, sweep
 from lib.__main__ import main
 from lib.chapters import ParameterError
 from lib.cluster import Cluster, ClusterLost
+from lib.identity import Identity
 from lib.paths import NOTEBOOKS, ROOT, SWEEPS
 from lib.points import Store, StoreFailed, StoreProblem, Task
 from lib.sweep import SweepError
@@ -267,10 +268,10 @@ def test_the_books_own_sweeps_are_right(name):
 # the store
 
 
-def fake(store: Store, one: sweep.Sweep, given: dict, state: str = "done", code: dict | None = None) -> str:
+def fake(store: Store, one: sweep.Sweep, given: dict, state: str = "done", code: Identity | None = None) -> str:
     """Put a point into the store as a worker would, without running anything."""
-    code = stamps.notebook_code(one.notebook) if code is None else code
-    name = f"{points.point_id(one.notebook.stem, given)}-{stamps.code_id(code)}"
+    code = code or identity.of_notebook(one.notebook)
+    name = f"{points.point_id(one.notebook.stem, given)}-{code.id}"
     task = Task(str(store.folder), name, str(one.notebook), given, code, 1)
     rows = [
         {
@@ -319,23 +320,6 @@ def test_changed_code_is_named_and_its_old_points_are_kept(stored, tiny):
     tiny.write("1 + 1\n")
     assert sweep.plan(one, store)[0].why == "changed since: notebook"
     assert store.look(name)[0]["given"] == {"x": 1.0}
-
-
-def test_a_changed_room_of_lib_counts_if_the_notebook_imports_it(tiny, tmp_path, monkeypatch):
-    rooms = tmp_path / "lib"
-    rooms.mkdir()
-    (rooms / "used.py").write_text("from lib import deep\nx = 1\n")
-    (rooms / "deep.py").write_text("y = 1\n")
-    (rooms / "other.py").write_text("z = 1\n")
-    monkeypatch.setattr(stamps, "ROOT", tmp_path)
-    tiny.write("from lib import used\n")
-    before = stamps.notebook_code(tiny.folder / "tiny.ipynb")
-    assert before.keys() == {"notebook", "used", "deep"}
-    (rooms / "other.py").write_text("z = 2\n")
-    assert stamps.notebook_code(tiny.folder / "tiny.ipynb") == before
-    (rooms / "deep.py").write_text("y = 22\n")
-    after = stamps.notebook_code(tiny.folder / "tiny.ipynb")
-    assert {room for room in before if before[room] != after[room]} == {"deep"}
 
 
 @pytest.mark.parametrize("file", [points.MARK, points.NUMBERS, points.NOTEBOOK])
@@ -399,7 +383,7 @@ def test_two_sweeps_may_make_one_store_at_once(tiny, monkeypatch):
 def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is_not(tiny):
     tiny.store.open(create=True)
     one = tiny.sweep("grid: {product: {x: [1.0]}}\n")
-    code = stamps.notebook_code(one.notebook)
+    code = identity.of_notebook(one.notebook)
     name = fake(tiny.store, one, {"x": 1.0}, "failed")
     seen = points.seal_of(tiny.store.look(name)[0])
     task = Task(str(tiny.store.folder), name, str(one.notebook), {"x": 1.0}, code, 1, seen)
@@ -460,7 +444,7 @@ def test_the_table_has_every_point_with_its_parameters_and_error(stored):
 
 def test_without_a_sweep_each_point_is_there_once_as_it_was_made_last(stored):
     store, one, name = stored
-    older = fake(store, one, {"x": 1.0}, code={"notebook": "older"})
+    older = fake(store, one, {"x": 1.0}, code=Identity("older", {"notebook": "older"}))
     mark = store.look(older)[0]
     mark["date"] = "2000-01-01T00:00:00+00:00"
     with store.claim(older):
@@ -642,7 +626,9 @@ def test_a_rerun_tries_what_failed_again(tiny, address):
 
 
 def test_a_worker_with_other_code_refuses(tiny, address, monkeypatch):
-    monkeypatch.setattr(sweep, "notebook_code", lambda path: stamps.notebook_code(path) | {"data": "elsewhere"})
+    here = identity.of_notebook
+    other = lambda path: Identity("elsewhere", {**here(path).parts, "data": "elsewhere"})  # noqa: E731
+    monkeypatch.setattr(identity, "of_notebook", other)
     with pytest.raises(RuntimeError, match=r"data on .* is not what the sweep was planned with"):
         run(tiny, SQUARES, address)
     assert not tiny.events("start")
@@ -983,7 +969,7 @@ def test_the_status_page_counts_points_and_names_failures(stored, tiny):
 def test_the_status_page_says_whether_the_code_is_todays(stored, tiny, monkeypatch):
     made = published(stored, tiny, FIGURE)
     monkeypatch.setattr(status, "NOTEBOOKS", tiny.folder)
-    code = stamps.code_id(stamps.notebook_code(tiny.folder / "tiny.ipynb"))
+    code = identity.of_notebook(tiny.folder / "tiny.ipynb").id
     assert f"; code {code} (today's code).*" in status.page([made], tiny.folder / "pictures")
     tiny.write("1 + 1\n")
     assert f"; code {code} (older code).*" in status.page([made], tiny.folder / "pictures")

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from lib import experiments
+from lib.checkpoint import Checkpoint
 from lib.data import from_arrays
 from lib.experiments import with_seeds
 from lib.noise import NoisyLabels
 from lib.observe import ObserveConfig, Observer
 from lib.paths import ROOT
-from lib.train import Checkpoint, CheckpointDamaged, Machine, TrainConfig, TrainingDiverged, train
+from lib.train import Machine, TrainConfig, TrainingDiverged, train
 
 
 def logistic_setting(n=40, d=4):
@@ -137,23 +138,23 @@ def test_a_damaged_checkpoint_is_moved_aside_and_the_run_begins_anew(quick, own_
     assert path.with_name(path.name + ".damaged-1").exists()
 
 
-def test_a_checkpoint_of_another_experiment_is_refused(tmp_path):
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def test_a_checkpoint_of_another_experiment_is_moved_aside(tmp_path, capsys):
     mine = Checkpoint(tmp_path / "c.pt", "mine", seconds=0)
-    mine.save(model, optimizer, torch.Generator(), [{"epoch": 0}])
-    with pytest.raises(CheckpointDamaged, match="another experiment"):
-        Checkpoint(tmp_path / "c.pt", "yours").restore(model, optimizer, torch.Generator())
+    mine.save(lambda: {"history": [{"epoch": 0}]})
+    assert Checkpoint(tmp_path / "c.pt", "mine").restore("cpu")["history"] == [{"epoch": 0}]
+    assert Checkpoint(tmp_path / "c.pt", "yours").restore("cpu") is None
+    assert "another experiment" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt.damaged-1"]
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     class Harmful:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "harm"),))
 
     torch.save({"key": "mine", "model": Harmful()}, tmp_path / "c.pt")
-    with pytest.raises(CheckpointDamaged):
-        Checkpoint(tmp_path / "c.pt", "mine").restore(nn.Linear(1, 1), None, torch.Generator())
+    assert Checkpoint(tmp_path / "c.pt", "mine").restore("cpu") is None
+    assert "was not used" in capsys.readouterr().out
     assert not (tmp_path / "harm").exists()
 
 
@@ -192,14 +193,14 @@ def test_a_checkpoint_of_other_code_is_not_continued(quick, own_data, capsys):
         pass
 
     def stop_after(epochs):
-        def save(self, *state):
-            Checkpoint_save(self, *state)
-            if len(state[-1]) > epochs:
+        def save(self, state):
+            whole_save(self, state)
+            if len(state()["history"]) > epochs:
                 raise Stop
 
         return save
 
-    Checkpoint_save = Checkpoint.save
+    whole_save = Checkpoint.save
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "save", stop_after(3))
         with pytest.raises(Stop):

@@ -1,0 +1,82 @@
+"""States of unfinished runs on disk: whole or not there, and read without running anything in them."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.files import atomic, move_aside
+from lib.progress import say
+
+NO_NUMBERS = True  # an interrupted run goes on to the same numbers
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values whole. OSError, or torch's RuntimeError, on a full disk."""
+    with atomic(path) as part:
+        torch.save(state, part)
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `write_state` wrote; raises whatever torch does for a damaged file, or one that would run code."""
+    return torch.load(path, map_location=device, weights_only=True)
+
+
+class Checkpoint:
+    """The state of an unfinished run, replaced whole and at most every ``seconds``.
+
+    ``key`` names the run and what carries it out, and ``others`` what a file
+    with another key belongs to: it is not continued. A disk that is full
+    costs the checkpoint, not the run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: str,
+        seconds: float = 10.0,
+        others: str = "another experiment, device or version of the code",
+    ) -> None:
+        self.path, self.key, self.seconds, self.others = Path(path), key, seconds, others
+        self.spent_before = 0.0  # seconds of the run in earlier processes, once restored
+        self._begun = self._saved = time.monotonic()
+        self._complained = False
+
+    def save(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Write what ``state`` gives, unless the last time is less than ``seconds`` ago."""
+        if time.monotonic() - self._saved < self.seconds:
+            return
+        spent = self.spent_before + time.monotonic() - self._begun
+        try:
+            write_state(self.path, {**state(), "key": self.key, "seconds": spent})
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            if not self._complained:
+                say(f"no checkpoint could be written to {self.path} ({error}); the run goes on without")
+            self._complained = True
+        self._saved = time.monotonic()
+
+    def restore(self, device: torch.device | str, needed: Iterable[str] = ()) -> dict[str, Any] | None:
+        """The state, with at least the entries ``needed``; None if there is none.
+
+        None too for a file that cannot be used: it is moved aside, and that the run begins anew is said.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state = read_state(self.path, device)
+            if state["key"] != self.key:
+                raise ValueError(f"it belongs to {self.others}")
+            if missing := set(needed) - state.keys():
+                raise ValueError(f"it was written by older code, without {', '.join(sorted(missing))}")
+        except Exception as error:  # whatever torch raises for whatever is in the file
+            aside = move_aside(self.path)
+            say(f"the checkpoint {self.path.name} was not used ({error}); moved to {aside.name}, the run begins anew")
+            return None
+        self.spent_before = state["seconds"]
+        return state
+
+    def discard(self) -> None:
+        """Delete the file: the run is done."""
+        self.path.unlink(missing_ok=True)
