@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, SWEEPS, data_folder
+from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, SWEEPS, data_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +113,7 @@ Run a notebook over a grid of parameters. SWEEP is one of notebooks/sweeps (list
     zip: {a: [1, 2], b: [3, 4]}           lists that go together
     list: [{a: 1, b: 3}, {a: 2}]          points one by one
     seeds: 5                              seed = 0 ... 4, or {parameter: NAME, count: 5, first: 0}
-  collect: {claims: true, tables: []}   all claims or a list of them; tables shown by lib.show.result
+  collect: {claims: true, tables: []}   all claims or a list of them; tables shown by lib.press.show.result
   figure: {name: CLAIM or table, quantity: VALUE, x: PARAMETER, by: PARAMETER, panel: PARAMETER, ...}
                                         by: a curve each; panel: a panel each; xscale: log; ylabel, caption, alt
 """
@@ -216,16 +216,16 @@ def _jobs(text: str) -> int:
 
 
 def _book(options: argparse.Namespace) -> int:
-    from lib import site
-    from lib.chapters import ChapterFailed, Job, execute_many, find, names, profiles
+    from .press.chapters import ChapterFailed, Job, execute_many, find, names, profiles
+    from .site import build
 
-    published = site.Published(options.repository, options.branch, options.commit) if options.repository else None
-    shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
+    published = build.Published(options.repository, options.branch, options.commit) if options.repository else None
+    shutil.rmtree(build.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
     live, replayed = [], []
     for path in map(find, names()):
-        live.append(Job(path, {"profile": "smoke"}, site.RUNS / "smoke" / path.name))
-        if "cpu" in profiles(path) and "cpu" not in site.kept_profiles(path):
-            replayed.append(Job(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay"))
+        live.append(Job(path, {"profile": "smoke"}, build.RUNS / "smoke" / path.name))
+        if "cpu" in profiles(path) and "cpu" not in build.kept_profiles(path):
+            replayed.append(Job(path, {"profile": "cpu"}, build.RUNS / "cpu" / path.name, mode="replay"))
     print(f"{len(live)} chapters live at smoke, {options.jobs} at a time", flush=True)
     claims = []
     for job, outcome in execute_many(live, options.jobs):
@@ -237,13 +237,14 @@ def _book(options: argparse.Namespace) -> int:
         if isinstance(outcome, ChapterFailed):
             print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
     print("Building the site", flush=True)
-    index = site.build(published, site.RUNS)
-    print(f"\nClaims, checked live:\n{site.summary(claims)}\n\nThe book: {index}")
+    index = build.build(published, build.RUNS)
+    print(f"\nClaims, checked live:\n{build.summary(claims)}\n\nThe book: {index}")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lib import chapters, site
+    from .press import chapters
+    from .site import build
 
     paths = [chapters.find(name) for name in options.chapters or chapters.names()]
     declared = {path: {parameter.name: parameter for parameter in chapters.parameters(path)} for path in paths}
@@ -274,16 +275,16 @@ def _run(options: argparse.Namespace) -> int:
         else:
             claims += outcome
     if claims:
-        print(f"\n{site.summary(claims)}")
+        print(f"\n{build.summary(claims)}")
     for failure in failures:
         print(failure, file=sys.stderr)
     return int(bool(failures))
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lib import sweep as sweeps
-    from lib.cluster import Cluster
-    from lib.points import Store
+    from .sweeps import grid as sweeps
+    from .sweeps.cluster import Cluster
+    from .sweeps.point import Store
 
     if not options.sweep:
         for name in sweeps.names():
@@ -313,9 +314,9 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _suspects(options: argparse.Namespace) -> int:
-    from lib import gallery, labelled, suspects
-    from lib.stopped import Recipe
-    from lib.tangents import TAIL
+    from .suspects import gallery, judgement, read
+    from .suspects.early_stop import Recipe
+    from .suspects.tangents import TAIL
 
     recipe = Recipe(
         network=options.network, epochs=options.epochs, held_out=options.held_out, seed=options.seed,
@@ -326,12 +327,12 @@ def _suspects(options: argparse.Namespace) -> int:
     there = [options.out / name for name in names if (options.out / name).exists()]
     if there and not options.overwrite:
         raise ValueError(f"{', '.join(map(str, there))} would be replaced: say --overwrite, or name another --out")
-    given = labelled.read(
+    given = read.read(
         options.source, image_column=options.image_column, label_column=options.label_column, root=options.root
     )
     print("\n".join([given.describe(), *(f"- {note}" for note in given.notes)]), flush=True)
     checkpoint = options.out / "checkpoint.pt"
-    found = suspects.judge(given, recipe, layers=options.layers or TAIL, checkpoint=checkpoint)
+    found = judgement.judge(given, recipe, layers=options.layers or TAIL, checkpoint=checkpoint)
     found.save(options.out)
     print("\n".join(found.lines()))
     if not options.no_gallery:
@@ -343,7 +344,7 @@ def _suspects(options: argparse.Namespace) -> int:
 
 
 def _parameters(options: argparse.Namespace) -> int:
-    from lib import chapters
+    from .press import chapters
 
     for parameter in chapters.parameters(chapters.find(options.chapter)):
         print(parameter)
@@ -351,7 +352,7 @@ def _parameters(options: argparse.Namespace) -> int:
 
 
 def _records(options: argparse.Namespace) -> int:
-    from lib.records import Store
+    from .records import Store
 
     action, keys = "list", options.words
     if keys and keys[0] in ("list", "verify"):
@@ -373,8 +374,8 @@ def _records(options: argparse.Namespace) -> int:
 
 def _list(path: Path) -> bool:
     """Print a line about a record; whether it is whole."""
-    from lib.records import RecordDamaged, Store, experiment_from, read
-    from lib.runs import Run
+    from .records import RecordDamaged, Store, experiment_from, read
+    from .runs import Run
 
     try:
         history, provenance = read(path)
@@ -390,8 +391,8 @@ def _list(path: Path) -> bool:
 
 def _verify(path: Path, epochs: int) -> bool:
     """Train the first epochs of a record anew and print the outcome; whether they agree."""
-    from lib.data import DataUnavailable
-    from lib.records import RecordDamaged, verify
+    from .data import DataUnavailable
+    from .records import RecordDamaged, verify
 
     try:
         result = verify(path, epochs=epochs)
@@ -403,7 +404,7 @@ def _verify(path: Path, epochs: int) -> bool:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from lib.data import NAMES, DataConfig, load
+    from .data import NAMES, DataConfig, load
 
     folder = data_folder()
     for name in options.names or NAMES:
@@ -419,7 +420,7 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _keep(options: argparse.Namespace) -> int:
-    from lib import chapters
+    from .press import chapters
 
     paths = [*sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py")), *sorted((NOTEBOOKS / "sweeps").glob("*.py"))]
     twins = [str(path.relative_to(NOTEBOOKS).with_suffix("")) for path in paths]

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from lib.files import atomic, move_aside
-from lib.progress import say
+from .files import atomic, move_aside
+from .progress import say
 
 NO_NUMBERS = True  # an interrupted run goes on to the same numbers
 

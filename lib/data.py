@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.files import atomic
-from lib.paths import DATA_VARIABLE, data_folder
+from .files import atomic
+from .paths import DATA_VARIABLE, data_folder
 
 DOWNLOADED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}  # torchvision's names
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py"}

@@ -17,14 +17,14 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lib.checkpoint import Checkpoint
-from lib.data import DataConfig, Task, load
-from lib.files import atomic
-from lib.models import ModelConfig, build
-from lib.noise import NoiseConfig, NoisyLabels, symmetric
-from lib.observe import ObserveConfig, Observer, Row
-from lib.paths import data_folder
-from lib.train import Machine, TrainConfig, TrainingDiverged, train
+from .checkpoint import Checkpoint
+from .data import DataConfig, Task, load
+from .files import atomic
+from .models import ModelConfig, build
+from .noise import NoiseConfig, NoisyLabels, symmetric
+from .observe import ObserveConfig, Observer, Row
+from .paths import data_folder
+from .train import Machine, TrainConfig, TrainingDiverged, train
 
 
 class Recordable(ABC):

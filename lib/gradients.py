@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lib.data import pixels
-from lib.noise import NoisyLabels
+from .data import pixels
+from .noise import NoisyLabels
 
 MOST = 4096  # images in one pass
 ACTIVATIONS = {"cpu": 2**26, "cuda": 2**32}  # bytes that their activations may take: on a CPU, what caches still help

@@ -8,7 +8,7 @@ convolution or BatchNorm the gradients of a chunk of samples are formed.
 import torch
 from torch import Tensor, nn
 
-from lib.models import NTKLinear
+from .models import NTKLinear
 
 
 class LinearFactors:

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lib.data import Task, pixels
-from lib.gradients import (
+from .data import Task, pixels
+from .gradients import (
     SubsetGradients,
     all_logits,
     cosine,
@@ -40,7 +40,7 @@ from lib.gradients import (
     subset_gradients,
     targets,
 )
-from lib.noise import NoisyLabels
+from .noise import NoisyLabels
 
 Row = dict[str, float]
 

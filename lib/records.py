@@ -28,17 +28,16 @@ import pyarrow.parquet as pq
 import torch
 from filelock import FileLock
 
-import lib
-from lib import experiments
-from lib.experiments import Recordable, as_dict
-from lib.files import atomic, move_aside
-from lib.hardware import processor
-from lib.observe import Row
-from lib.paths import RECORDS, ROOT, data_folder
-from lib.progress import say
-from lib.runs import Run, Runs, code_of
-from lib.train import Machine
-from lib.words import count
+from . import __version__, experiments
+from .experiments import Recordable, as_dict
+from .files import atomic, move_aside
+from .hardware import processor
+from .observe import Row
+from .paths import RECORDS, ROOT, data_folder
+from .progress import say
+from .runs import Run, Runs, code_of
+from .train import Machine
+from .words import count
 
 NO_NUMBERS = True
 MODES = ("", "record", "replay")
@@ -49,17 +48,17 @@ CHECKS = "checks.json"
 # What is recorded: kind, and where its class is. Read when one must be run; replaying needs none of them.
 KINDS = {
     "": "experiments:Experiment",
-    "angles": "angles:StartAngles",
-    "circle": "angles:CircleAngles",
-    "pairs": "angles:PairAngles",
-    "batches": "angles:BatchDirections",
-    "kernel": "kernels:KernelMachine",
-    "scan": "dual_gradient:DualScan",
-    "path": "dual_gradient:DualPath",
-    "selective": "derivatives:SelectiveTraining",
-    "suspects": "comparison:FindWrongLabels",
-    "stopping": "stopping:StopRules",
-    "published": "published:PublishedSuspects",
+    "angles": "paper.angles:StartAngles",
+    "circle": "paper.angles:CircleAngles",
+    "pairs": "paper.angles:PairAngles",
+    "batches": "paper.angles:BatchDirections",
+    "kernel": "paper.kernels:KernelMachine",
+    "scan": "beyond.two_gradients:DualScan",
+    "path": "beyond.two_gradients:DualPath",
+    "selective": "beyond.penalties:SelectiveTraining",
+    "suspects": "suspects.compare:FindWrongLabels",
+    "stopping": "suspects.stop_rules:StopRules",
+    "published": "suspects.published:PublishedSuspects",
 }
 
 # Two trainings of the same code on different processors drift apart by rounding. Over the first
@@ -314,7 +313,7 @@ def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.O
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(outcome.seconds, 1),
         "versions": {
-            "book": lib.__version__,
+            "book": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -348,7 +347,7 @@ def kind_of(name: str) -> type[Recordable]:
     if name not in KINDS:
         raise ValueError(f"unknown kind of record {name!r}; there are: {', '.join(filter(None, KINDS))}")
     module, _, made = KINDS[name].partition(":")
-    return getattr(importlib.import_module(f"{lib.__name__}.{module}"), made)
+    return getattr(importlib.import_module(f".{module}", __package__), made)
 
 
 def experiment_from(settings: Mapping[str, Any], kind: str = "") -> Recordable:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import identity
-from lib.experiments import Recordable
-from lib.identity import Identity
-from lib.words import count, listed
+from . import identity
+from .experiments import Recordable
+from .identity import Identity
+from .words import count, listed
 
 
 def code_of(experiment: Recordable) -> Identity:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lib.checkpoint import Checkpoint
-from lib.data import Task, pixels
-from lib.noise import NoisyLabels
-from lib.observe import Row, sample_losses
-from lib.progress import bar
+from .checkpoint import Checkpoint
+from .data import Task, pixels
+from .noise import NoisyLabels
+from .observe import Row, sample_losses
+from .progress import bar
 
 PRECISIONS = ("float32", "bfloat16")
 SMALL_STEP = 50_000_000  # images times multiplications of a step that one CPU thread does best alone

@@ -33,7 +33,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -46,7 +47,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, paper: smoke measures live in seconds, best is the largest recorded
@@ -74,8 +76,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib import readings
-from lib.angles import BatchDirections, StartAngles
+from lib.press import readings
+from lib.paper.angles import BatchDirections, StartAngles
 from lib.experiments import DataConfig, ModelConfig, NoiseConfig
 
 

@@ -31,7 +31,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -44,7 +45,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -64,7 +66,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib import dynamics, presets, readings
+from lib.paper import dynamics, presets
+from lib.press import readings
 
 RATES = presets.RATES | {"cpu": (0.1, 0.3, 0.4)}
 EPOCHS = 25  # at cpu

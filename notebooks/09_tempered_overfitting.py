@@ -32,7 +32,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -45,7 +46,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -63,7 +65,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 import numpy as np
 import pandas as pd
 
-from lib import presets, readings
+from lib.paper import presets
+from lib.press import readings
 
 
 def plan(profile: str) -> dict[str, list]:

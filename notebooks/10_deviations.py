@@ -32,7 +32,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -45,7 +46,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -76,7 +78,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib import dynamics, presets, readings
+from lib.beyond import presets as beyond_presets
+from lib.paper import dynamics, presets
+from lib.press import readings
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -86,7 +90,7 @@ def plan(profile: str) -> dict[str, list]:
     if small:
         base = replace(base, train=replace(base.train, epochs=120))
     lr, batch = base.train.lr, base.train.batch_size
-    pixels = (0.3, 0.38) if small else presets.PIXELS["mnist"]
+    pixels = (0.3, 0.38) if small else beyond_presets.PIXELS["mnist"]
 
     def training(**settings):
         return replace(base, train=replace(base.train, **settings))

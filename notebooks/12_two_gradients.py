@@ -32,7 +32,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -45,7 +46,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -67,7 +69,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 #
 # In the original, the right labels are those of the same batch (an oracle: it knows them all), $K=16$, $\ell=0.1$, $\mu=0.9$,
 # the network a ResNet-18, the data CIFAR-10, the noise rate $\delta$ 0.4 or 0.8. Below `paper` we train small fully
-# connected networks with BatchNorm, many at once (`lib.replicas`), on the same step (`lib.dual_gradient`).
+# connected networks with BatchNorm, many at once (`lib.replicas`), on the same step (`lib.beyond.two_gradients`).
 #
 # One number will matter. Between two looks at the clean gradient, the weights go $K$ steps in one direction of length
 # $\lambda$, and momentum makes each step count $1/(1-\mu)$ times: they move by about $\lambda S$ with the *staleness*
@@ -79,7 +81,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib import presets, readings
+from lib.beyond import presets
+from lib.press import readings
 
 RATES = {"smoke": (0.0, 0.8)} | dict.fromkeys(("cpu", "paper"), (0.0, 0.2, 0.4, 0.6, 0.8))
 REFRESHES = {"smoke": (1, 4, 16, 64)} | dict.fromkeys(("cpu", "paper"), (1, 4, 8, 16, 32, 64))

@@ -33,7 +33,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -46,7 +47,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -74,11 +76,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from lib import dual_gradient, presets, readings
+from lib.beyond import presets, two_gradients
+from lib.press import readings
 from lib.data import load
-from lib.dual_gradient import DualPath
+from lib.beyond.two_gradients import DualPath
 from lib.files import atomic
-from lib.readings import COLLAPSED_FROM, ORDERED_BELOW
+from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
 from lib.replicas import together
 
 ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
@@ -121,7 +124,7 @@ def plan(profile: str) -> dict[str, list]:
     for activation in ACTIVATIONS:
         like = replace(one, model=replace(one.model, activation=activation))
         for dwell in DWELLS[profile]:
-            loop = dual_gradient.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
+            loop = two_gradients.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
             groups[f"{activation}, dwell {dwell}"] = [path_of(like, loop)]
     return groups
 
@@ -163,12 +166,12 @@ protocol = {name: runs[name][0].experiment for name in ("ordered", "collapsed")}
 def from_checkpoints(path: DualPath, folder: Path, name: str) -> pd.DataFrame:
     """Sweep the networks of a folder."""
     (members,) = path.blocks()
-    dual = dual_gradient.start(path, members, experiments.Machine(device).resolve())
-    networks = dual_gradient.networks_of(path, members, load(path.data))
+    dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
+    networks = two_gradients.networks_of(path, members, load(path.data))
     for member, network in zip(members, networks, strict=True):
-        dual_gradient.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
-    dual = dual_gradient.Dual(together(networks), path.dual, dual.samples)
-    rows = dual_gradient.follow(dual, members, path.stages[path.afresh :], first=path.afresh)
+        two_gradients.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
+    dual = two_gradients.Dual(together(networks), path.dual, dual.samples)
+    rows = two_gradients.follow(dual, members, path.stages[path.afresh :], first=path.afresh)
     return records.history_frame(rows)
 
 
@@ -237,13 +240,13 @@ if outputs:
     folder = Path(outputs)
     for name, path in protocol.items():
         (members,) = path.blocks()
-        dual = dual_gradient.start(path, members, experiments.Machine(device).resolve())
-        rows = dual_gradient.follow(dual, members, path.stages[: path.afresh])
-        networks = dual_gradient.networks_of(path, members, load(path.data))
+        dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
+        rows = two_gradients.follow(dual, members, path.stages[: path.afresh])
+        networks = two_gradients.networks_of(path, members, load(path.data))
         dual.module.copy_into(networks)
         for member, network, row in zip(members, networks, rows[-len(members) :], strict=True):
             about = {"seed": member.seed, "mix": row["mix"], "test_error": row["test_error"]}
-            dual_gradient.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
+            two_gradients.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
     trajectory = pd.concat(
         [
             pd.DataFrame(values, index=pd.Index(window, name="mix"))

@@ -32,7 +32,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -45,7 +46,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -65,7 +67,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # - the data collapse: one function of $(\lambda-\lambda_c)L^{1/\nu}$ for all widths, with the quality $S$ of Houdayer and Hartmann:
 #   about 1 if the curves agree within their errors.
 #
-# The tools (`lib.scaling`) are proved on systems whose answer is known before they are used here: the tests simulate the
+# The tools (`lib.beyond.scaling`) are proved on systems whose answer is known before they are used here: the tests simulate the
 # two-dimensional Ising model and find its critical temperature and exponent. Here is a smaller proof, live: curves
 # made of a known scaling function, and curves of which each size has its own place.
 
@@ -75,7 +77,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lib import presets, readings, scaling
+from lib.beyond import presets, scaling
+from lib.press import readings
 
 WIDTHS = {"smoke": (8, 16, 32), "cpu": (16, 32, 64, 128), "paper": (32, 64, 128)}
 WINDOW = {"smoke": (0.2, 0.35, 0.45, 0.55, 0.65, 0.8)} | dict.fromkeys(

@@ -33,7 +33,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -46,7 +47,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -91,8 +93,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import presets
-from lib.derivatives import (
+from lib.beyond import presets
+from lib.beyond.penalties import (
     CONDITIONS, PAIRS, cumulants, directional, growth_rate, paired_interval, unit_directions,
 )  # fmt: skip
 from lib.models import ModelConfig, build

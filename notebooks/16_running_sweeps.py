@@ -31,7 +31,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -44,7 +45,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # one of smoke: always live, in a minute or so
@@ -149,7 +151,7 @@ assert status == [0] * 4, f"a sweep ended with an error: {status}"
 # ## Reading the table
 #
 # At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
-# the cost of its point beside it. A point that failed is there too, with its error and traceback. `lib.sweep.collect`
+# the cost of its point beside it. A point that failed is there too, with its error and traceback. `lib.sweeps.grid.collect`
 # makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point cost, and where.)
 
 # %%

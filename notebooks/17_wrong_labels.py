@@ -17,7 +17,7 @@
 #
 # Whoever has labels wants to know which are wrong. The paper's mechanism says how to see it: samples of one class have model
 # derivatives that point one way, and a wrong label turns a sample against its class, early in one training. This chapter makes a
-# tool of that, `lib.suspects`, and holds it against the ones that people use. In short: on handwritten digits one training
+# tool of that, `lib.suspects.judgement`, and holds it against the ones that people use. In short: on handwritten digits one training
 # in place of five finds more, by far the most where classes are taken for one another; in some cells at the boundary between
 # classes, with a rare class or with a weak network, other methods win, and the chapter says where.
 
@@ -32,7 +32,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -45,7 +46,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -78,13 +80,13 @@ import torch
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from lib import presets
-from lib.comparison import METHODS
-from lib.derivatives import paired_interval
-from lib.published import pictures_of
-from lib.stopped import Inputs, Recipe, answers, margin, train_until_stop
-from lib.suspects import accusations, concentration, judge, score, take_signals, unseen_margin
-from lib.tangents import TAIL
+from lib.suspects import presets
+from lib.suspects.compare import METHODS
+from lib.beyond.penalties import paired_interval
+from lib.suspects.published import pictures_of
+from lib.suspects.early_stop import Inputs, Recipe, answers, margin, train_until_stop
+from lib.suspects.judgement import accusations, concentration, judge, score, take_signals, unseen_margin
+from lib.suspects.tangents import TAIL
 
 cell = presets.find_wrong_labels("digits", "symmetric", 0.4)
 images, labels, task = cell.flipped()
@@ -499,7 +501,7 @@ show.markdown(
 # $$\begin{gathered}P(j) = (1-\delta)\,p_j + \frac{\delta}{C-1}\,(1-p_j),\\ p = \operatorname{softmax}(t\,h),\end{gathered}$$
 #
 # and the most likely $\delta$, with the interval of its likelihood ratio, stands in for the count where it is lower and these labels need a
-# $\delta$ above zero and speak against the count, each by three standard errors (`lib.likelihood`). Never where it is higher: a
+# $\delta$ above zero and speak against the count, each by three standard errors (`lib.suspects.rate`). Never where it is higher: a
 # count is too low where a network learnt its labels by heart, and such a network is sure where it errs, which the likelihood takes for wrong labels.
 # With few labels held out, or a network that is right, it rarely happens (in none of the cells against the rivals). Nor does it where wrong labels are a partner's, or lie where classes meet: these look
 # like the network's own errors, need no $\delta$, and the count stays. It takes many labels to tell the two apart, so for this we also train on
@@ -706,7 +708,7 @@ suspects_of(AS_PUBLISHED[-1])
 # `given_label`, `predicted_label`), so that the two can be joined.
 
 # %%
-from lib.labelled import from_arrays
+from lib.suspects.read import from_arrays
 
 mine = from_arrays(images.numpy(), labels.given.numpy())
 verdict = judge(mine, Recipe(seed=1), progress=False)

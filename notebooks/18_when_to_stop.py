@@ -30,7 +30,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -43,7 +44,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -58,7 +60,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # train on past every stop, write down all that a rule could look at, and ask afterwards what test error each rule ends with.
 #
 # - *held-out labels*: the round with the most right answers on a tenth of the samples, held out with their given labels; mean
-#   of three rounds. It is the rule of `lib.stopped`, on which the tool of the chapter before rests.
+#   of three rounds. It is the rule of `lib.suspects.early_stop`, on which the tool of the chapter before rests.
 # - *estimated ratio*: clean priority ends where the gradient of the wrong labels is as long as that of the right ones
 #   (§ 4). Nobody knows which are which, but the network has a suspicion: the labels that it contradicts. Stop in the first
 #   round in which the gradient of the suspects is as long as that of the others.
@@ -68,9 +70,9 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib import presets
-from lib.derivatives import paired_interval
-from lib.stopping import RULES, chosen
+from lib.suspects import presets
+from lib.beyond.penalties import paired_interval
+from lib.suspects.stop_rules import RULES, chosen
 
 RATES = {"smoke": (0.0, 0.2, 0.4), "cpu": (0.0, 0.1, 0.2, 0.3, 0.4)}
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lib.chapters import execute, find, names
+from lib.press.chapters import execute, find, names
 
 SEEDS = 10
 

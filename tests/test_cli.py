@@ -71,7 +71,7 @@ def test_an_interrupt_is_a_sentence(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lib.chapters.find", interrupted)
+    monkeypatch.setattr("lib.press.chapters.find", interrupted)
     assert main(["parameters", "2"]) == 130
     assert "goes on from the last checkpoint" in capsys.readouterr().err
 

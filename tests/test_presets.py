@@ -2,10 +2,11 @@
 
 import pytest
 
-from lib import presets
-from lib.chapters import PROFILES
+from lib.beyond import presets as beyond_presets
 from lib.experiments import prepare, with_seeds
+from lib.paper import presets
 from lib.paths import RECORDS
+from lib.press.chapters import PROFILES
 from lib.records import Store
 
 
@@ -22,14 +23,14 @@ def test_every_preset_is_valid_at_every_profile(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_penalties_are_valid_at_every_profile(profile):
-    assert presets.selective(profile, "baseline", 0.2, 4.0).strength == 0
+    assert beyond_presets.selective(profile, "baseline", 0.2, 4.0).strength == 0
     for condition in ("baseline", "global", "selective_49"):
-        presets.selective(profile, condition, 0.2, 4.0).validate()
+        beyond_presets.selective(profile, condition, 0.2, 4.0).validate()
 
 
 def test_the_penalty_preset_is_what_chapter_15_recorded():
     store = Store(RECORDS)
-    assert all(store.has(one) for one in with_seeds(presets.selective("cpu", "selective_49", 0.2, 4.0), 10))
+    assert all(store.has(one) for one in with_seeds(beyond_presets.selective("cpu", "selective_49", 0.2, 4.0), 10))
 
 
 def test_the_paper_profile_is_what_appendix_b_gives():

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from lib import experiments, records
-from lib.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.data import DataConfig
 from lib.experiments import Experiment, with_seeds
-from lib.kernels import KernelMachine
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
+from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
+from lib.paper.kernels import KernelMachine
 from lib.paths import RECORDS, ROOT
 from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
 from lib.train import Machine, TrainConfig, TrainingDiverged
@@ -341,7 +341,9 @@ def test_recording_needs_no_jupyter(quick, tmp_path):
         for name in missing.split():
             sys.modules[name] = None
         import json
-        from lib import chapters, claims, figures, records, show, site
+        from lib import records
+        from lib.press import chapters, claims, figures, show
+        from lib.site import build
         from lib import __main__
         runs = records.obtain([records.experiment_from(json.loads('''{json.dumps(experiments.as_dict(quick))}'''))])
         show.markdown(runs.provenance_line())

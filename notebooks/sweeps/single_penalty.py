@@ -30,7 +30,8 @@ sys.path[:0] = [
     str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
 ][:1]
 try:
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 except ImportError as missing:
     if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
         raise ImportError(
@@ -43,7 +44,8 @@ except ImportError as missing:
     ):
         subprocess.run(["git", *command], check=True)
     sys.path.insert(0, str(Path("book").resolve()))
-    from lib import chapters, claims, experiments, figures, records, show
+    from lib import experiments, records
+    from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # one of smoke, cpu, paper: images, network and epochs of the chapter; smoke needs no download
@@ -59,8 +61,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 from dataclasses import replace
 
-from lib import presets
-from lib.derivatives import PAIRS
+from lib.beyond import presets
+from lib.beyond.penalties import PAIRS
 
 chapters.check_parameters("sweeps/single_penalty", globals())
 plain = presets.selective(profile, "baseline", noise_rate, 0.0)

@@ -18,12 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import dual_gradient, experiments, presets
+from lib import experiments
+from lib.beyond import presets as beyond_presets
+from lib.beyond import two_gradients
 from lib.data import DataConfig
 from lib.experiments import Experiment, generator, prepare
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
+from lib.paper import presets
 from lib.paths import ROOT, data_folder
 from lib.replicas import Single
 from lib.train import TrainConfig, run_epoch
@@ -171,18 +174,18 @@ def cnn_benchmark(folder: Path) -> None:
 def replicas_benchmark() -> None:
     """32 small networks through the mixed step, at once and one after the other as ordinary modules."""
     mixes = tuple(k / 31 for k in range(32))
-    scan = replace(presets.two_gradients("smoke"), mixes=mixes, epochs=1, milestones=())
+    scan = replace(beyond_presets.two_gradients("smoke"), mixes=mixes, epochs=1, milestones=())
     members, cpu = scan.members(0), torch.device("cpu")
 
     def at_once() -> None:
-        dual_gradient.follow(dual_gradient.start(scan, members, cpu), members, scan.stages)
+        two_gradients.follow(two_gradients.start(scan, members, cpu), members, scan.stages)
 
     def singly() -> None:
         task = experiments.load(scan.data)
         for member in members:
-            (network,) = dual_gradient.networks_of(scan, [member], task)
-            samples = dual_gradient.Samples(task, [member], scan.dual, scan.pool, scan.augment)
-            dual_gradient.follow(dual_gradient.Dual(Single(network), scan.dual, samples), [member], scan.stages)
+            (network,) = two_gradients.networks_of(scan, [member], task)
+            samples = two_gradients.Samples(task, [member], scan.dual, scan.pool, scan.augment)
+            two_gradients.follow(two_gradients.Dual(Single(network), scan.dual, samples), [member], scan.stages)
 
     times = side_by_side({"together": at_once, "singly": singly}, rounds=3)
     report(
@@ -201,8 +204,9 @@ def peak():  # in GiB; getrusage would give the parent's peak where that was hig
 """
 
 ANGLES_MEMORY = f"""{PEAK}
-from lib import presets
-from lib.angles import StartAngles
+from lib.beyond import presets as beyond_presets
+from lib.paper import presets
+from lib.paper.angles import StartAngles
 from lib.data import load
 whole = presets.mnist("paper")
 images = None if sys.argv[1] == "all" else int(sys.argv[1])

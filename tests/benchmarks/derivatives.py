@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lib.derivatives import logits_and_sizes, members, penalty, unit_directions
+from lib.beyond.penalties import logits_and_sizes, members, penalty, unit_directions
 from lib.gradients import eval_mode
 from lib.models import ModelConfig, build
 

@@ -13,15 +13,15 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lib.comparison import _cleanlab
 from lib.data import DataConfig, load
 from lib.experiments import generator
-from lib.labelled import Labelled
 from lib.noise import symmetric
 from lib.paths import ROOT, data_folder
-from lib.stopped import NETWORKS, Inputs, Recipe, _Training, train_until_stop
-from lib.suspects import judge, take_signals
-from lib.tangents import TAIL
+from lib.suspects.compare import _cleanlab
+from lib.suspects.early_stop import NETWORKS, Inputs, Recipe, _Training, train_until_stop
+from lib.suspects.judgement import judge, take_signals
+from lib.suspects.read import Labelled
+from lib.suspects.tangents import TAIL
 from lib.train import Machine, TrainConfig, run_epoch
 
 IMAGES, MEMORY_IMAGES, SAMPLES = 6000, 60_000, 1_000_000
@@ -38,8 +38,8 @@ def memory(what):  # in GB; getrusage would give the parent's peak where that wa
 
 MNIST_MEMORY = f"""{PEAK}
 from tests.benchmarks.suspects import flipped
-from lib.stopped import Recipe
-from lib.suspects import judge
+from lib.suspects.early_stop import Recipe
+from lib.suspects.judgement import judge
 labelled, wrong, _ = flipped(int(sys.argv[1]))
 before, begun = memory("VmRSS"), time.perf_counter()
 found = judge(labelled, Recipe(device="cpu"), progress=False)
@@ -49,8 +49,8 @@ print(memory("VmHWM") - before, time.perf_counter() - begun, memory("VmHWM"), fo
 LARGE = f"""{PEAK}
 from sklearn.metrics import average_precision_score
 from tests.benchmarks.suspects import embeddings
-from lib.stopped import Recipe
-from lib.suspects import judge
+from lib.suspects.early_stop import Recipe
+from lib.suspects.judgement import judge
 labelled, wrong = embeddings(int(sys.argv[1]))
 before, begun = memory("VmRSS"), time.perf_counter()
 found = judge(labelled, Recipe(device="cpu"), progress=False)

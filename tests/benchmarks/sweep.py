@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import nbformat
 
-from lib.cluster import Cluster
 from lib.paths import ROOT
-from lib.points import Store
-from lib.sweep import Summary, load, run
+from lib.sweeps.cluster import Cluster
+from lib.sweeps.grid import Summary, load, run
+from lib.sweeps.point import Store
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 POINTS, SECONDS = 8, 4.0
@@ -32,13 +32,13 @@ MANY = """
 import resource, sys, time
 from pathlib import Path
 from unittest.mock import patch
-from lib import sweep
-from lib.points import Store
-one, store = sweep.load(Path(sys.argv[1])), Store(Path(sys.argv[2]))
+from lib.sweeps import grid
+from lib.sweeps.point import Store
+one, store = grid.load(Path(sys.argv[1])), Store(Path(sys.argv[2]))
 begun = time.perf_counter()
-planned = sweep.plan(one, store)
+planned = grid.plan(one, store)
 middle = time.perf_counter()
-table = sweep.collect_table(store, one)
+table = grid.collect_table(store, one)
 seconds = time.perf_counter() - middle
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20

@@ -1,0 +1,1 @@
+"""The three experiments that go on from the paper."""

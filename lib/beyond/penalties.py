@@ -1,0 +1,474 @@
+"""Directional derivatives of the loss to order four, penalised for some classes and measured at boundaries of pairs.
+
+For logits z that are piecewise linear in the input, the cross-entropy along a
+line x + t u is log sum exp(z + t a) - z_y - t a_y with a = J u. Its first part
+is the cumulant generating function of a under the softmax p, so that
+
+    D^1 = E_p[a] - a_y,   D^2 = Var_p[a],   D^3 = mu_3,   D^4 = mu_4 - 3 mu_2^2
+
+and one forward-mode product a = J u gives what takes n nested backward passes.
+"""
+
+import copy
+import math
+import time
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..data import DataConfig, Task, load, pixels
+from ..experiments import Outcome, Recordable, check_labels, data_slug, generator
+from ..gradients import all_logits, eval_mode
+from ..models import ModelConfig, build
+from ..noise import NoiseConfig, NoisyLabels, symmetric
+from ..observe import Row, sample_losses
+from ..progress import bar
+from ..train import Machine, TrainConfig, TrainingDiverged
+
+ORDERS = 4  # the highest order with a formula here
+TINY = 1e-12  # below it |D^n| counts as this much, so that its logarithm is finite (as in the original experiment)
+UNCERTAIN = (0.2, 0.8)  # largest softmax probability of the points at which the original experiment measures
+FEWEST = 10  # such points, below which it measures nothing
+CHUNK = 2048  # images in one pass of measuring
+LOGS = tuple(f"log_d{n}" for n in range(1, ORDERS + 1))
+Pair = tuple[int, int]
+PAIRS: tuple[Pair, ...] = ((4, 9), (3, 8), (5, 6))
+CONDITIONS: dict[str, tuple[int, ...] | None] = {  # classes whose samples are penalised; None: all
+    "baseline": (),
+    "global": None,
+    "selective_49": (4, 9),
+    "selective_38": (3, 8),
+}
+MASKS = ("given", "true", "predicted")  # which labels say what a sample's class is
+
+
+class NoBoundary(ValueError):
+    """No point was found where the two classes of ``pair`` meet; the counts say why."""
+
+    def __init__(self, pair: Pair, tried: int, misclassified: int, third: int) -> None:
+        super().__init__(
+            f"no boundary point of classes {pair[0]} and {pair[1]}: of {tried} pairs of images {misclassified} "
+            f"have a misclassified end, {third} meet where a third class has a larger logit"
+        )
+        self.pair, self.tried, self.misclassified, self.third = pair, tried, misclassified, third
+
+
+def unit_directions(shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
+    """Directions of Euclidean length 1, uniform on the sphere; float32 ``[count, *shape]``, ``shape`` [n, ...]."""
+    if count < 1:
+        raise ValueError(f"directions must be at least 1, not {count}")
+    drawn = torch.randn((count, *shape), generator=generator)
+    return drawn / drawn.flatten(2).norm(dim=2).view(count, shape[0], *[1] * (len(shape) - 1))
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Let torch load its formulas for forward mode, once, without the warning about itself that this gives."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
+
+
+def directional(model: nn.Module, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits ``[n, C]`` and their derivatives ``[k, n, C]`` along ``directions`` [k, *images.shape].
+
+    One forward pass carries all k directions. Both results can be
+    differentiated by the parameters. The model is used in the mode it is in.
+    """
+    if directions.shape[1:] != images.shape:
+        raise ValueError(f"directions of shape {list(directions.shape)} do not fit images of {list(images.shape)}")
+    _load_forward_mode()
+
+    def along(direction: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.func.jvp(model, (images,), (direction,))
+
+    # the logits depend on no direction, and so are computed once and have no further axis;
+    # "same": what dropout there is takes one mask for the logits and every direction
+    return torch.func.vmap(along, out_dims=(None, 0), randomness="same")(directions)
+
+
+def cumulants(logits: Tensor, a: Tensor, labels: Tensor, orders: int) -> Tensor:
+    """D^1 to D^orders of each sample's cross-entropy, ``[orders, k, n]``: exact for piecewise-linear logits.
+
+    ``logits`` [n, C] with C of at least 2, ``a`` [k, n, C] their directional
+    derivatives, ``labels`` int64 [n]. Along a unit direction the unit is
+    nats per length^n. ValueError for orders other than 1 to 4, or shapes that do not fit.
+    """
+    if orders not in range(1, ORDERS + 1):
+        raise ValueError(f"orders must lie in 1 to {ORDERS}, not {orders}")
+    if logits.ndim != 2 or logits.shape[1] < 2 or a.ndim != 3 or a.shape[1:] != logits.shape:
+        raise ValueError(f"logits [n, C >= 2] and a [k, n, C] are needed, not {list(logits.shape)}, {list(a.shape)}")
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(f"{len(logits)} logits, but labels of shape {list(labels.shape)}")
+    p = logits.softmax(1)
+    mean = (p * a).sum(2)
+    found = [mean - a.gather(2, labels.expand(len(a), -1).unsqueeze(2)).squeeze(2)]
+    centred = a - mean.unsqueeze(2)
+    moments = {n: (p * centred**n).sum(2) for n in range(2, orders + 1)}
+    found += [moments[n] if n < 4 else moments[4] - 3 * moments[2].square() for n in moments]
+    return torch.stack(found)
+
+
+def sizes(logits: Tensor, a: Tensor, labels: Tensor, orders: int) -> Tensor:
+    """Mean of |D^n| over directions and samples, ``[orders]``: their mean is the penalty."""
+    return cumulants(logits, a, labels, orders).abs().mean((1, 2))
+
+
+def penalty_sizes(
+    model: nn.Module, images: Tensor, labels: Tensor, directions: Tensor, orders: int = 3, chosen: Tensor | None = None
+) -> Tensor:
+    """`sizes` of the model without dropout, ``[orders]``; with ``chosen`` bool [n] those of some samples, 0 for none.
+
+    Without dropout the network that is penalised is the one that is measured,
+    and no direction has a mask of its own.
+    """
+    if orders not in range(1, ORDERS + 1):
+        raise ValueError(f"orders must lie in 1 to {ORDERS}, not {orders}")
+    if chosen is not None:
+        images, labels, directions = images[chosen], labels[chosen], directions[:, chosen]
+    if len(labels) == 0:
+        return images.new_zeros(orders)
+    with eval_mode(model):
+        return sizes(*directional(model, images, directions), labels, orders)
+
+
+def penalty(
+    model: nn.Module, images: Tensor, labels: Tensor, directions: Tensor, orders: int = 3, chosen: Tensor | None = None
+) -> Tensor:
+    """The original experiment's penalty, a scalar: mean of |D^n| over orders, directions, samples (`penalty_sizes`)."""
+    return penalty_sizes(model, images, labels, directions, orders, chosen).mean()
+
+
+def logits_and_sizes(
+    model: nn.Sequential, images: Tensor, labels: Tensor, directions: Tensor, orders: int = 3
+) -> tuple[Tensor, Tensor]:
+    """The model's logits in its mode, and `penalty_sizes` of all samples: one pass up to the first dropout."""
+    layers = list(model)
+    first = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.Dropout)), len(layers))
+    trunk, head = nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:])
+    features, carried = directional(trunk, images, directions)
+    logits = head(features)
+    with eval_mode(head):
+        # by the chain rule the derivatives of the features are the directions in which the head is followed
+        return logits, sizes(*directional(head, features, carried), labels, orders)
+
+
+def members(labels: Tensor, classes: tuple[int, ...] | None) -> Tensor:
+    """Where a label is one of ``classes`` (None: any), bool ``[n]``."""
+    if classes is None:
+        return torch.ones_like(labels, dtype=torch.bool)
+    return torch.isin(labels, torch.tensor(classes, dtype=labels.dtype, device=labels.device))
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Points where two classes meet, and the pairs of images that gave none.
+
+    ``points`` [found, ...]; ``index`` [found]: which of the ``tried`` pairs
+    each is of. ``misclassified``: pairs with an end that the model gets wrong;
+    ``third``: pairs that meet where another class has a larger logit.
+    """
+
+    points: Tensor
+    index: Tensor
+    tried: int
+    misclassified: int
+    third: int
+
+
+def outputs(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits ``[n, C]`` in eval mode."""
+    return all_logits(model, images.split(CHUNK))
+
+
+def boundary_points(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    pair: Pair,
+    generator: torch.Generator,
+    most: int = 200,
+    halvings: int = 30,
+) -> Boundary:
+    """Points with z_a = z_b and these the two largest logits, on lines between images of classes a and b.
+
+    ``most`` pairs of images are drawn by ``generator``, alike for every model,
+    and those kept whose ends are both classified as they are labelled; the
+    line between is halved until float32 tells no two points apart. Raises
+    NoBoundary if nothing is left, ValueError for a pair of one class.
+    """
+    a, b = pair
+    if a == b or most < 1:
+        raise ValueError(f"two different classes and at least 1 pair of images are needed, not {pair} and {most}")
+    of = [(labels == c).nonzero().squeeze(1) for c in pair]
+    if not len(of[0]) or not len(of[1]):
+        raise NoBoundary(pair, 0, 0, 0)
+    ends = [images[some[torch.randint(len(some), (most,), generator=generator).to(some.device)]] for some in of]
+    right = (outputs(model, ends[0]).argmax(1) == a) & (outputs(model, ends[1]).argmax(1) == b)
+    start, way = ends[0][right], (ends[1] - ends[0])[right]
+    if not len(start):
+        raise NoBoundary(pair, most, most, 0)
+    low = start.new_zeros((len(start), *[1] * (start.ndim - 1)))
+    high = torch.ones_like(low)
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        z = outputs(model, start + middle * way)
+        on_a = (z[:, a] > z[:, b]).view_as(low)
+        low, high = torch.where(on_a, middle, low), torch.where(on_a, high, middle)
+    points = start + (low + high) / 2 * way
+    z = outputs(model, points)
+    others = z.clone()
+    others[:, list(pair)] = -math.inf
+    met = z[:, list(pair)].min(1).values > others.max(1).values
+    misclassified, third = most - len(start), int((~met).sum())
+    if not met.any():
+        raise NoBoundary(pair, most, misclassified, third)
+    return Boundary(points[met], right.nonzero().squeeze(1)[met], most, misclassified, third)
+
+
+def pair_slopes(a: Tensor, pair: Pair) -> Tensor:
+    """How steeply the logits of two classes cross: u . grad(z_a - z_b), ``[k, n]``, of derivatives ``a`` [k, n, C]."""
+    return a[..., pair[0]] - a[..., pair[1]]
+
+
+def growth_rate(derivatives: Tensor) -> tuple[float, list[float]]:
+    """The original experiment's lambda: the slope, over n, of the mean log|D^n|; and these means.
+
+    ``derivatives`` [orders, k, n]; sizes below 1e-12 count as that. D^n is
+    homogeneous of degree n in u: directions c times as long add log c to
+    lambda. ValueError for fewer than two orders or no points.
+    """
+    if len(derivatives) < 2 or not derivatives[0].numel():
+        raise ValueError(f"a growth rate needs two orders and a point, not {list(derivatives.shape)}")
+    logs = derivatives.detach().double().abs().clamp(min=TINY).log().flatten(1).mean(1)
+    n = torch.arange(1.0, len(logs) + 1, dtype=torch.float64, device=logs.device)
+    n = n - n.mean()
+    return ((n @ logs) / (n @ n)).item(), logs.tolist()
+
+
+def paired_interval(differences: list[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of paired differences and Student's interval (ddof 1): mean, low, high. ValueError for fewer than two."""
+    from scipy.stats import t
+
+    values = torch.tensor(differences, dtype=torch.float64)
+    if len(values) < 2 or not values.isfinite().all():
+        raise ValueError(f"a paired interval needs two or more finite differences, not {differences}")
+    half = t.ppf((1 + level) / 2, len(values) - 1) * values.std(correction=1).item() / math.sqrt(len(values))
+    return values.mean().item(), values.mean().item() - half, values.mean().item() + half
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectiveTraining(Recordable):
+    """A training with the penalty on the samples of some classes, measured at class boundaries.
+
+    Adam with the learning rate of ``train`` on cross-entropy + ``strength``
+    times `penalty`; ``condition`` names the classes, ``mask`` the labels that
+    say what a sample's class is ("predicted": the model's own at that step).
+    Only the choice of samples depends on the mask: D^1 is always that of the
+    given label. Images may be averaged over squares of ``pool`` pixels.
+
+    A row for each epoch and pair of classes: ``epoch``, ``pair_a``,
+    ``pair_b``; ``tried``, ``misclassified``, ``third`` and ``points`` of
+    `boundary_points`; there, NaN without any, ``slope`` (log of the root mean
+    square of `pair_slopes`), ``growth`` (`growth_rate`) and ``log_d1`` to
+    ``log_d4``. ``uncertain`` points of the original experiment (images of the two classes
+    with largest probability in .2 to .8), the share ``top_two`` of them where the
+    pair has the two largest logits, and ``growth_uncertain`` there (NaN for fewer than 10).
+    Alike for the pairs of an epoch: ``test_accuracy`` and ``accuracy_c`` of
+    each class; over the epoch's steps the mean ``cross_entropy``, ``penalty_d1`` ...
+    (mean |D^n| on the chosen samples), ``share`` of strength times penalty in
+    the cross-entropy, and ``chosen``, the share of samples penalised.
+    """
+
+    kind: ClassVar[str] = "selective"
+    counts: ClassVar[tuple[str, ...]] = ("points", "misclassified", "third", "uncertain")
+    data: DataConfig
+    noise: NoiseConfig
+    model: ModelConfig
+    train: TrainConfig
+    condition: str
+    strength: float
+    mask: str = "given"
+    orders: int = 3
+    directions: int = 2
+    pool: int = 1
+    points: int = 200  # pairs of images tried for each boundary, and most points of the original
+    measured: int = 4  # directions at each of them
+    seed: int = 0
+
+    def validate(self) -> None:
+        """Also: the penalty can be meant for such data and networks."""
+        super().validate()
+        for name, allowed in (("condition", tuple(CONDITIONS)), ("mask", MASKS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; there are: {', '.join(allowed)}")
+        if self.mask != "given" and not CONDITIONS[self.condition]:
+            raise ValueError(f"mask {self.mask!r} is for selective conditions; {self.condition!r} has: given")
+        if self.data.classes is not None or self.data.name == "clusters":
+            raise ValueError("the pairs 4 and 9, 3 and 8, 5 and 6 need a data set of ten classes: leave classes out")
+        if self.model.kind not in ("cnn", "fcn") or self.model.batch_norm:
+            raise ValueError("the identity needs piecewise-linear logits: 'cnn', or 'fcn' without batch_norm")
+        if self.train.momentum or self.train.precision != "float32":
+            raise ValueError("trained by Adam in float32: momentum and precision stay at their defaults")
+        if not 0 <= self.strength < math.inf:
+            raise ValueError(f"strength must be at least 0, not {self.strength}")
+        if self.orders not in range(1, ORDERS + 1):
+            raise ValueError(f"orders must lie in 1 to {ORDERS}, not {self.orders}")
+        if self.model.antisymmetric:
+            raise ValueError("antisymmetric networks are not trained here")
+        for name in ("directions", "pool", "points", "measured"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def preflight(self, folder: str | Path | None = None) -> None:
+        """Load the data, flip the labels, and build the network for images of their size."""
+        check_labels(self.data, self.noise, folder)
+        channels, height, width = load(self.data, folder).input_shape
+        if min(height, width) < self.pool:
+            raise ValueError(f"pool {self.pool} leaves nothing of images of {height} x {width} pixels")
+        build(self.model, (channels, height // self.pool, width // self.pool), 10, torch.Generator())
+
+    @property
+    def slug(self) -> str:
+        """Key with a readable beginning, for file names."""
+        return f"{data_slug(self.data)}-{self.condition.replace('_', '')}-{self.mask}-seed{self.seed}-{self.key}"
+
+    def short(self, epochs: int = 2) -> "SelectiveTraining":
+        """Its first epochs: their rows come first."""
+        return replace(self, train=replace(self.train, epochs=min(epochs, self.train.epochs)))
+
+    def run(
+        self, *, machine: Machine, folder: str | Path | None, resume: bool, made_by: str, progress: bool
+    ) -> Outcome:
+        """Train and measure; a run is short, so that there is nothing to resume. Raises TrainingDiverged."""
+        begun = time.perf_counter()
+        self.validate()
+        device = machine.resolve()
+        task = load(self.data, folder)
+        labels = symmetric(task.train_labels, self.noise.noise_rate, 10, generator(self.seed, "noise")).to(device)
+        task = self._pooled(task).to(device)
+        model = build(self.model, task.input_shape, 10, generator(self.seed, "weights")).to(device)
+        positions = math.prod(task.input_shape[1:])
+        batch = self.train.batch_size or len(labels.given)
+        rows: list[Row] = []
+        with machine.cpu_threads(model, batch, positions) as threads, torch.random.fork_rng():
+            # dropout knows no generator of its own
+            torch.manual_seed(generator(self.seed, "dropout").initial_seed())
+            optimizer = torch.optim.Adam(model.parameters(), lr=self.train.lr)
+            order, drawn = generator(self.seed, "order"), generator(self.seed, "directions")
+            said = f"{self.condition}, seed {self.seed}"
+            for epoch in bar(range(1, self.train.epochs + 1), said, "epoch", progress):
+                alike = self._epoch(model, task, labels, optimizer, order, drawn)
+                if not math.isfinite(alike["cross_entropy"] + alike["share"]):
+                    raise TrainingDiverged(epoch, rows)
+                rows += self._measure(model, task, epoch, alike)
+        return Outcome(rows, time.perf_counter() - begun, threads)
+
+    def _pooled(self, task: Task) -> Task:
+        """Images as float32 in [0, 1], averaged over squares of ``pool`` pixels."""
+        train, test = (
+            nn.functional.avg_pool2d(pixels(images, task.white), self.pool)
+            for images in (task.train_images, task.test_images)
+        )
+        return replace(task, train_images=train, test_images=test, white=1.0)
+
+    def _epoch(
+        self,
+        model: nn.Module,
+        task: Task,
+        labels: NoisyLabels,
+        optimizer: torch.optim.Optimizer,
+        order: torch.Generator,
+        drawn: torch.Generator,
+    ) -> Row:
+        """One pass over the training set; what it cost on average."""
+        model.train()
+        n, device = len(labels.given), labels.given.device
+        totals = torch.zeros(2 + self.orders, device=device)  # cross-entropy, chosen, sizes
+        steps = torch.randperm(n, generator=order).to(device).split(self.train.batch_size or n)
+        for batch in steps:
+            images, given = task.train_images[batch], labels.given[batch]
+            logits, each, chosen = self._step(model, images, given, labels.true[batch], drawn)
+            loss = sample_losses(logits, given).mean()
+            optimizer.zero_grad(set_to_none=True)
+            (loss + self.strength * each.mean()).backward()
+            optimizer.step()
+            totals += torch.cat([torch.stack([loss.detach() * len(batch), chosen]), each.detach() * len(batch)])
+        cross_entropy, chosen, *found = (totals / n).tolist()
+        row = {"cross_entropy": cross_entropy, "share": self.strength * sum(found) / len(found) / cross_entropy}
+        return row | {"chosen": chosen} | {f"penalty_d{i}": size for i, size in enumerate(found, 1)}
+
+    def _step(
+        self, model: nn.Module, images: Tensor, given: Tensor, true: Tensor, drawn: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits ``[n, C]``, mean |D^n| on the samples to be penalised ``[orders]``, and how many they are."""
+        classes = CONDITIONS[self.condition]
+        if classes == ():
+            return model(images), images.new_zeros(self.orders), images.new_zeros(())
+        directions = unit_directions(tuple(images.shape), self.directions, drawn).to(images.device)
+        if classes is None:
+            found = logits_and_sizes(model, images, given, directions, self.orders)
+            return *found, images.new_tensor(float(len(given)))
+        of = outputs(model, images).argmax(1) if self.mask == "predicted" else {"given": given, "true": true}[self.mask]
+        chosen = members(of, classes)
+        each = penalty_sizes(model, images, given, directions, self.orders, chosen)
+        return model(images), each, chosen.sum().to(images.dtype)
+
+    def _measure(self, model: nn.Module, task: Task, epoch: int, alike: Row) -> list[Row]:
+        """The rows of an epoch, one a pair of classes."""
+        images, labels = task.test_images, task.test_labels
+        z = outputs(model, images)
+        right = (z.argmax(1) == labels).double()
+        alike = alike | {"test_accuracy": right.mean().item()}
+        alike |= {f"accuracy_{c}": right[labels == c].mean().item() for c in range(10)}
+        # in float64: D^4 is a difference of nearly equal numbers
+        exact = copy.deepcopy(model).double().requires_grad_(False)
+        return [
+            {"epoch": epoch, "pair_a": pair[0], "pair_b": pair[1]}
+            | self._at_boundary(model, exact, images, labels, pair)
+            | self._where_uncertain(exact, images, labels, z, pair)
+            | alike
+            for pair in PAIRS
+        ]
+
+    def _at_boundary(self, model: nn.Module, exact: nn.Module, images: Tensor, labels: Tensor, pair: Pair) -> Row:
+        """Slope, growth rate and sizes at boundary points; the same pairs of images and directions in every epoch."""
+        name = f"{pair[0]}v{pair[1]}"
+        directions = unit_directions((self.points, *images.shape[1:]), self.measured, generator(self.seed, f"u {name}"))
+        try:
+            found = boundary_points(model, images, labels, pair, generator(self.seed, f"boundary {name}"), self.points)
+        except NoBoundary as none:
+            row = {"tried": none.tried, "misclassified": none.misclassified, "third": none.third, "points": 0}
+            return row | dict.fromkeys(("slope", "growth", *LOGS), math.nan)
+        row = {"tried": found.tried, "misclassified": found.misclassified, "third": found.third}
+        directions = directions.to(images.device)[:, found.index]
+        with eval_mode(exact):
+            z, a = directional(exact, found.points.double(), directions.double())
+        # the label enters D^1 alone, and where z_a = z_b either of the two gives the same |D^1|, but for third classes
+        growth, logs = growth_rate(cumulants(z, a, torch.full_like(found.index, pair[0]), ORDERS))
+        slope = pair_slopes(a, pair).square().mean().sqrt().log().item()
+        return row | {"points": len(z), "slope": slope, "growth": growth} | dict(zip(LOGS, logs, strict=True))
+
+    def _where_uncertain(self, exact: nn.Module, images: Tensor, labels: Tensor, z: Tensor, pair: Pair) -> Row:
+        """What the original measures: the growth rate where no class is sure, whichever the classes are."""
+        largest = z.softmax(1).max(1).values
+        near = members(labels, pair) & (largest >= UNCERTAIN[0]) & (largest <= UNCERTAIN[1])
+        index = near.nonzero().squeeze(1)
+        drawn = generator(self.seed, f"uncertain {pair[0]}v{pair[1]}")
+        index = index[torch.randperm(len(index), generator=drawn)[: self.points].to(index.device)]
+        row = {"uncertain": len(index), "top_two": math.nan, "growth_uncertain": math.nan}
+        if len(index):
+            two = z[index].topk(2).indices.sort(1).values
+            row["top_two"] = (two == two.new_tensor(sorted(pair))).all(1).double().mean().item()
+        if len(index) >= FEWEST:
+            some = images[index].double()
+            directions = unit_directions(tuple(some.shape), self.measured, drawn).to(some)
+            with eval_mode(exact):
+                found = directional(exact, some, directions)
+            row["growth_uncertain"], _ = growth_rate(cumulants(*found, labels[index], ORDERS))
+        return row

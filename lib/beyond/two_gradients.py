@@ -1,0 +1,564 @@
+"""Learning from two gradients: a noisy one, and a clean one that is refreshed every K steps.
+
+The step of the experiments that go on from the paper:
+
+    g = (1 - mix) * g_noisy / |g_noisy| + mix * g_clean / |g_clean|
+
+with the gradient g_clean of the last refresh, followed by SGD with momentum
+and weight decay. ``mix`` is those experiments' lambda, ``refresh`` their K.
+One forward pass a step serves both gradients, so that BatchNorm sees each
+batch once. Many small networks are led through it at once (`lib.replicas`).
+"""
+
+import json
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import read_state, write_state
+from ..data import DataConfig, Task, load
+from ..experiments import Outcome, Recordable, Row, data_slug, generator
+from ..files import atomic
+from ..models import ModelConfig, build
+from ..noise import NoiseConfig, symmetric
+from ..paths import data_folder
+from ..progress import bar
+from ..replicas import Flat, Replicas, Single, together
+from ..train import Machine
+
+NORMALISE = ("each", "mix", "none")
+CLEAN_BATCHES = ("same", "other", "trusted")
+TINY = 1e-12  # added to a gradient's length, as the experiments do
+
+
+@dataclass(frozen=True)
+class DualConfig:
+    """What determines a step besides its mix."""
+
+    refresh: int = 16  # K: steps between two clean gradients
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 64
+    normalise: str = "each"  # gradients to unit length: each, also their mix, or none
+    clean_batch: str = "same"  # clean gradient from the step's batch, another one, or a trusted set of other images
+    trusted: float = 0.0  # share of the training images set apart with their true labels, for clean_batch "trusted"
+
+    def validate(self) -> None:
+        """Raise ValueError for settings that cannot be meant."""
+        if self.refresh < 1:
+            raise ValueError(f"refresh (K) must be at least 1, not {self.refresh}")
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, not {self.weight_decay}")
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2 (BatchNorm), not {self.batch_size}")
+        for name, allowed in (("normalise", NORMALISE), ("clean_batch", CLEAN_BATCHES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if not 0 <= self.trusted < 1:
+            raise ValueError(f"trusted must lie in [0, 1), not {self.trusted}")
+        if (self.clean_batch == "trusted") != (self.trusted > 0):
+            raise ValueError(
+                f"clean_batch {self.clean_batch!r} with a trusted share of {self.trusted}: a trusted set needs images, "
+                "and is used by clean_batch 'trusted' alone"
+            )
+
+    @property
+    def staleness(self) -> float:
+        """S = K lr / (1 - momentum): how far a unit gradient is followed before it is looked at again."""
+        return self.refresh * self.lr / (1 - self.momentum)
+
+
+def mixed(noisy: Tensor, clean: Tensor, mix: Tensor, normalise: str = "each") -> Tensor:
+    """The mixed gradient of each replica: ``[R, parameters]`` from two such and ``mix`` [R, 1]."""
+    if normalise != "none":
+        noisy, clean = (g / (g.norm(dim=1, keepdim=True) + TINY) for g in (noisy, clean))
+    g = (1 - mix) * noisy + mix * clean
+    return g / (g.norm(dim=1, keepdim=True) + TINY) if normalise == "mix" else g
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the networks that are trained together."""
+
+    seed: int
+    noise_rate: float
+    mixes: tuple[float, ...]  # its mix in each stage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs with one learning rate and one mix; ``afresh`` drops the optimizer's and the clean gradient's memory."""
+
+    epochs: int
+    lr: float
+    afresh: bool = False
+
+
+class Samples:
+    """Images and labels of some members on a device: float images ``[n, channels, height, width]``.
+
+    Pixels are standardised by channel with mean and deviation of the training
+    images. ``true`` [n] are the right labels, ``given`` [R, n] each member's;
+    `batches` and `clean_batch` draw positions among them.
+    """
+
+    def __init__(self, task: Task, members: Sequence[Member], config: DualConfig, pool: int, augment: bool) -> None:
+        train, test = (_pooled(images, task.white, pool) for images in (task.train_images, task.test_images))
+        self._mean, self._deviation = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
+        self._train, self._augment = train if augment else self._standardised(train), augment
+        self.test_images, self.test_labels = self._standardised(test), task.test_labels
+        self.true, self.classes = task.train_labels, task.classes
+        self.seeds = list(dict.fromkeys(member.seed for member in members))
+        n = len(self.true)
+        apart = round(config.trusted * n)
+        shuffled = {seed: torch.randperm(n, generator=generator(seed, "trusted")) for seed in self.seeds}
+        self._row_seeds = self.seeds if len(self.seeds) == 1 else [member.seed for member in members]
+        self._mine = {seed: (order[apart:] if apart else torch.arange(n)) for seed, order in shuffled.items()}
+        self._trusted = {seed: order[:apart] for seed, order in shuffled.items()}
+        device = self.true.device
+        self.given = torch.stack([self._flipped(member).to(device) for member in members])
+        self._orders = {seed: generator(seed, "order") for seed in self.seeds}
+        self._clean = {seed: generator(seed, "clean batches") for seed in self.seeds}
+        self._crops = generator(self.seeds[0], "crops")
+
+    def _flipped(self, member: Member) -> Tensor:
+        true = self.true.cpu()
+        mine = self._mine[member.seed]
+        given = true.clone()
+        drawn = symmetric(true[mine], member.noise_rate, self.classes, generator(member.seed, "noise"))
+        given[mine] = drawn.given
+        return given
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """Positions of an epoch's batches, ``[1 or R, size]``: in one order where all members have one seed."""
+        orders = {
+            seed: mine[torch.randperm(len(mine), generator=self._orders[seed])] for seed, mine in self._mine.items()
+        }
+        stacked = torch.stack([orders[seed] for seed in self._row_seeds]).to(self.true.device)
+        for batch in stacked.split(size, dim=1):
+            if batch.shape[1] > 1:  # BatchNorm has no statistics of one image
+                yield batch
+
+    def clean_batch(self, size: int, trusted: bool) -> Tensor:
+        """Positions of another batch, of the trusted images or of all that are trained on; ``[1 or R, size]``."""
+        drawn = {}
+        for seed in self.seeds:
+            pool = self._trusted[seed] if trusted else self._mine[seed]
+            drawn[seed] = pool[torch.randperm(len(pool), generator=self._clean[seed])[:size]]
+        return torch.stack([drawn[seed] for seed in self._row_seeds]).to(self.true.device)
+
+    def images(self, index: Tensor) -> Tensor:
+        """Images at these positions: ``[n, ...]`` where ``index`` is [1, n], else ``[R, n, ...]``."""
+        chosen = self._train[index[0] if len(index) == 1 else index]
+        return self._standardised(_cropped(chosen, self._crops)) if self._augment else chosen
+
+    def _standardised(self, images: Tensor) -> Tensor:
+        return (images - self._mean) / self._deviation
+
+
+def _pooled(images: Tensor, white: float, pool: int) -> Tensor:
+    return nn.functional.avg_pool2d(images.float() / white, pool) if pool > 1 else images.float() / white
+
+
+def _cropped(images: Tensor, draws: torch.Generator, margin: int = 4) -> Tensor:
+    """Each image shifted by up to ``margin`` pixels over black, and mirrored in one of two cases."""
+    n, _, height, width = images.shape
+    down, right = torch.randint(0, 2 * margin + 1, (2, n), generator=draws).to(images.device)
+    mirrored = torch.randint(0, 2, (n, 1), generator=draws).bool().to(images.device)
+    padded = nn.functional.pad(images, [margin] * 4)
+    rows = down[:, None] + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device).expand(n, -1)
+    columns = right[:, None] + torch.where(mirrored, columns.flip(1), columns)
+    some = torch.arange(n, device=images.device)[:, None, None]
+    return padded[some, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+class Dual:
+    """Networks on their way: weights, momentum and the clean gradient in use."""
+
+    def __init__(self, module: Replicas | Single, config: DualConfig, samples: Samples) -> None:
+        self.module, self.config, self.samples = module, config, samples
+        self.flat = Flat(module)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew with momentum and clean gradient; the weights stay."""
+        self._velocity = torch.zeros_like(self.flat.values)
+        self._clean: Tensor | None = None
+        self._steps = 0
+
+    def step(self, batch: Tensor, mix: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """One step on a batch of positions; cosine of the two gradients and length of the step, both ``[R]``."""
+        samples, config = self.samples, self.config
+        refresh = self._steps % config.refresh == 0
+        logits = self.module(samples.images(batch))
+        given = samples.given.gather(1, batch.expand(len(samples.given), -1))
+        same = refresh and config.clean_batch == "same"
+        noisy = self.flat.gradient(_losses(logits, given).sum(), again=same)
+        if same:
+            self._clean = self.flat.gradient(_losses(logits, samples.true[batch].expand_as(given)).sum())
+        elif refresh:
+            self._clean = self._other_gradient(len(given))
+        g = mixed(noisy, self._clean, mix, config.normalise)
+        cosine = nn.functional.cosine_similarity(noisy, self._clean, dim=1)
+        self._velocity.mul_(config.momentum).add_(g.add_(self.flat.values, alpha=config.weight_decay))
+        self.flat.values.sub_(self._velocity, alpha=lr)
+        self._steps += 1
+        return cosine, lr * self._velocity.norm(dim=1)
+
+    def _other_gradient(self, members: int) -> Tensor:
+        batch = self.samples.clean_batch(self.config.batch_size, self.config.clean_batch == "trusted")
+        with _statistics_kept(self.module):
+            losses = _losses(self.module(self.samples.images(batch)), self.samples.true[batch].expand(members, -1))
+            return self.flat.gradient(losses.sum())
+
+    def epoch(self, mix: Tensor, lr: float) -> dict[str, Tensor]:
+        """One pass over the training images; mean cosine and step length, ``[R]``."""
+        self.module.train()
+        seen = [self.step(batch, mix, lr) for batch in self.samples.batches(self.config.batch_size)]
+        cosine, step = (torch.stack(values).mean(0) for values in zip(*seen, strict=True))
+        return {"cosine": cosine, "step": step}
+
+    def measure(self) -> dict[str, Tensor]:
+        """Test error and loss, share of last hidden units that are off for all test images, spread of the logits."""
+        self.module.eval()
+        errors, losses, features, logits = [], [], [], []
+        labels = self.samples.test_labels
+        with torch.no_grad():
+            for some, answers in zip(self.samples.test_images.split(2000), labels.split(2000), strict=True):
+                hidden = self.module.features(some)
+                h = self.module.read_out(hidden)
+                answers = answers.expand(len(h), -1)
+                errors.append((h.argmax(2) != answers).float())
+                losses.append(nn.functional.cross_entropy(h.transpose(1, 2), answers, reduction="none"))
+                features.append(hidden.amax(2))
+                logits.append(h)
+        h = torch.cat(logits, dim=1)
+        return {
+            "test_error": torch.cat(errors, dim=1).mean(1),
+            "test_loss": torch.cat(losses, dim=1).mean(1),
+            "dead": (torch.stack(features).amax(0) <= 0).float().mean(1),
+            "spread": h.std(dim=1).mean(1),
+        }
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each replica from ``[R, n, classes]`` and ``[R, n]``."""
+    return nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module):
+    """Batch statistics are used inside, and the running ones left alone: one step counts one batch."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    yield
+    for buffer, value in zip(module.buffers(), before, strict=True):
+        buffer.copy_(value)
+
+
+def start(
+    settings: "DualRuns", members: Sequence[Member], device: torch.device, folder: str | Path | None = None
+) -> Dual:
+    """The members' networks before their first step."""
+    task = load(settings.data, folder)
+    networks = networks_of(settings, members, task)
+    module = together(networks).to(device)
+    return Dual(
+        module, settings.dual, Samples(task.to(device), members, settings.dual, settings.pool, settings.augment)
+    )
+
+
+def networks_of(settings: "DualRuns", members: Sequence[Member], task: Task) -> list[nn.Sequential]:
+    """A network for each member; members of one seed begin with equal weights."""
+    channels, height, width = task.input_shape
+    shape = (channels, height // settings.pool, width // settings.pool)
+    return [
+        build(settings.model, shape, task.classes, generator(member.seed, "weights")) for member in members
+    ]  # fmt: skip
+
+
+def follow(
+    dual: Dual, members: Sequence[Member], stages: Sequence[Stage], *, first: int = 0, progress: str = ""
+) -> list[Row]:
+    """Lead networks through stages; a row for each member and epoch, and one before the first epoch.
+
+    Columns: seed, noise_rate, mix, epoch, stage, and what `Dual.measure` and
+    `Dual.epoch` give. ``first``: the number of the first stage among the members' mixes.
+    """
+    device = dual.flat.values.device
+    rows = _rows(members, first, 0, dual.measure()) if first == 0 else []
+    epoch = 0
+    for number, stage in enumerate(stages, start=first):
+        if stage.afresh:
+            dual.forget()
+        mix = torch.tensor([[member.mixes[number]] for member in members], device=device)
+        for _ in bar(range(stage.epochs), f"{progress}stage {number}", "epoch", bool(progress)):
+            moved = dual.epoch(mix, stage.lr)
+            epoch += 1
+            rows += _rows(members, number, epoch, dual.measure() | moved)
+    return rows
+
+
+def _rows(members: Sequence[Member], stage: int, epoch: int, found: dict[str, Tensor]) -> list[Row]:
+    columns = {"cosine": None, "step": None} | {name: values.tolist() for name, values in found.items()}
+    return [
+        {"seed": member.seed, "noise_rate": member.noise_rate, "mix": member.mixes[stage], "epoch": epoch,
+         "stage": stage}
+        | {name: float("nan") if values is None else values[k] for name, values in columns.items()}
+        for k, member in enumerate(members)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualRuns(Recordable):
+    """Many trainings with two gradients, recorded as one table.
+
+    They are run in blocks, each kept when it is done: an interrupted run goes
+    on with the first block that is missing.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    dual: DualConfig
+    seeds: int  # how many, counted from `seed`
+    pool: int = 1  # pixels a side that are averaged into one
+    augment: bool = False  # shift and mirror training images
+    seed: int = 0
+
+    @property
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """What all members go through."""
+
+    @abstractmethod
+    def members(self, seed: int) -> list[Member]:
+        """The networks of one seed."""
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """All noise rates that occur."""
+        return tuple(dict.fromkeys(member.noise_rate for member in self.members(self.seed)))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the networks are trained singly, being large."""
+        return self.model.kind != "fcn"
+
+    def blocks(self) -> list[list[Member]]:
+        """The networks that are trained together: those of one seed, which see the images in one order."""
+        blocks = [self.members(seed) for seed in range(self.seed, self.seed + self.seeds)]
+        return [[member] for block in blocks for member in block] if self.alone else blocks
+
+    def validate(self) -> None:
+        """Also: there is something to train, and each mix, rate and stage can be meant."""
+        super().validate()
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, not {self.seeds}")
+        if self.pool < 1:
+            raise ValueError(f"pool must be at least 1, not {self.pool}")
+        if self.augment and not self.alone:
+            raise ValueError("augment is for networks that are trained singly")
+        members = self.members(self.seed)
+        if not members or not self.stages:
+            raise ValueError("there is nothing to train: name at least one mix, one noise rate and one epoch")
+        for member in members:
+            NoiseConfig(member.noise_rate).validate()
+            outside = [mix for mix in member.mixes if not 0 <= mix <= 1]
+            if outside:
+                raise ValueError(f"mix (lambda) must lie in [0, 1], not {outside[0]}")
+        for stage in self.stages:
+            if stage.epochs < 1 or not stage.lr > 0:
+                raise ValueError(f"a stage needs at least 1 epoch and an lr above 0, not {stage}")
+
+    def preflight(self, folder: str | Path | None = None) -> None:
+        """Load the data; ValueError for a trusted set without images or a rate that flips a whole class."""
+        task = load(self.data, folder)
+        apart = round(self.dual.trusted * len(task.train_labels))
+        if self.dual.trusted and not 2 <= apart <= len(task.train_labels) - 2:
+            raise ValueError(
+                f"a trusted share of {self.dual.trusted} is {apart} of {len(task.train_labels)} images; at least 2 "
+                "must be trusted, and 2 left to train on"
+            )
+        for rate in self.rates:
+            symmetric(task.train_labels, rate, task.classes, torch.Generator())
+
+    @property
+    def slug(self) -> str:
+        """Key with a readable beginning, for file names."""
+        widths = "x".join(map(str, self.model.widths))
+        return f"{data_slug(self.data)}-{self.model.kind}{widths}-{self.kind}-K{self.dual.refresh}-{self.key}"
+
+    def run(
+        self, *, machine: Machine, folder: str | Path | None, resume: bool, made_by: str, progress: bool
+    ) -> Outcome:
+        """Train block by block; blocks that an interrupted run has finished are read."""
+        self.validate()
+        device = machine.resolve()
+        parts = data_folder(folder) / "checkpoints" / f"{self.slug}-{made_by or 'unnamed'}-{device.type}"
+        rows: list[Row] = []
+        seconds, threads = 0.0, 1
+        blocks = self.blocks()
+        paths = [parts / f"block{number}.json" for number in range(len(blocks))]
+        for block, path in zip(bar(blocks, self.slug[:-17], "block", progress), paths, strict=True):
+            done = _read(path) if resume else None
+            if done is None:
+                begun = time.perf_counter()
+                dual = start(self, block, device, folder)
+                work = self.dual.batch_size * len(block)
+                with machine.cpu_threads(dual.module, work if not self.alone else self.dual.batch_size, 256) as threads:
+                    found = follow(dual, block, self.stages)
+                done = {"rows": found, "seconds": time.perf_counter() - begun}
+                if resume:
+                    with atomic(path) as part:
+                        part.write_text(json.dumps(done))
+            rows += done["rows"]
+            seconds += done["seconds"]
+        for path in paths if resume else ():
+            path.unlink(missing_ok=True)
+        if resume and parts.exists():
+            parts.rmdir()
+        rows.sort(key=lambda row: (row["seed"], row["epoch"]))  # stable: members stay in their order
+        return Outcome(rows, seconds, threads)
+
+
+def _read(path: Path) -> dict | None:
+    """A finished block; None for none, or one that is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualScan(DualRuns):
+    """Every noise rate with every mix, each over all seeds."""
+
+    kind: ClassVar[str] = "scan"
+    noise_rates: tuple[float, ...]
+    mixes: tuple[float, ...]
+    epochs: int
+    milestones: tuple[int, ...] = ()  # epochs after which the learning rate is a tenth
+
+    def __post_init__(self) -> None:
+        for name in ("noise_rates", "mixes"):  # 0 and 0.0 are the same setting, and must have the same key
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The epochs between milestones."""
+        ends = [*(m for m in self.milestones if m < self.epochs), self.epochs]
+        return tuple(
+            Stage(end - begin, self.dual.lr * 0.1**number)
+            for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False))
+        )
+
+    def members(self, seed: int) -> list[Member]:
+        """Noise rates and mixes in their order."""
+        return [
+            Member(seed, rate, (mix,) * len(self.stages)) for rate in self.noise_rates for mix in self.mixes
+        ]  # fmt: skip
+
+    def validate(self) -> None:
+        """Also: milestones rise and are above 0."""
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise ValueError(f"milestones must be different epochs from 1 on, in order, not {self.milestones}")
+        super().validate()
+
+    def short(self, epochs: int = 2) -> "DualScan":
+        """The first epochs of the first seed."""
+        return replace(self, seeds=1, epochs=min(epochs, self.epochs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualPath(DualRuns):
+    """The same networks led through one mix after the other.
+
+    ``path``: for each stage its mix, its epochs and its learning rate.
+    ``afresh`` names the stage before which momentum and clean gradient are
+    dropped, as the original experiment does between training and sweep.
+    """
+
+    kind: ClassVar[str] = "path"
+    noise_rate: float
+    path: tuple[tuple[float, int, float], ...]
+    afresh: int | None = None
+
+    def __post_init__(self) -> None:
+        path = tuple((float(mix), int(epochs), float(lr)) for mix, epochs, lr in self.path)
+        object.__setattr__(self, "path", path)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """As the path says."""
+        return tuple(Stage(epochs, lr, k == self.afresh) for k, (_, epochs, lr) in enumerate(self.path))
+
+    def members(self, seed: int) -> list[Member]:
+        """One network a seed."""
+        return [Member(seed, self.noise_rate, tuple(mix for mix, _, _ in self.path))]
+
+    def blocks(self) -> list[list[Member]]:
+        """Small networks all at once."""
+        blocks = super().blocks()
+        return blocks if self.alone else [[member for block in blocks for member in block]]
+
+    def short(self, epochs: int = 2) -> "DualPath":
+        """The first seed, the first stage."""
+        mix, count, lr = self.path[0]
+        return replace(self, seeds=1, path=((mix, min(epochs, count), lr),), afresh=None)
+
+
+MEASUREMENTS = (DualScan, DualPath)
+
+
+def closed_loop(mixes: Sequence[float], dwell: int, lr: float, *, warm_up: int) -> tuple[tuple[float, int, float], ...]:
+    """A path that trains at the first mix, goes up through all of them and back down, ``dwell`` epochs at each.
+
+    ValueError for fewer than two mixes or mixes that do not rise.
+    """
+    if len(mixes) < 2 or list(mixes) != sorted(set(mixes)):
+        raise ValueError(f"a loop needs two or more rising mixes, not {tuple(mixes)}")
+    up = [(float(mix), dwell, lr) for mix in mixes]
+    return ((float(mixes[0]), warm_up, lr), *up, *reversed(up))
+
+
+class WrongCheckpoint(ValueError):
+    """A checkpoint holds another architecture, or is no checkpoint."""
+
+
+def save_network(path: Path, model: ModelConfig, network: nn.Sequential, about: dict[str, float]) -> None:
+    """Write a network whole, with the architecture it has and numbers about it."""
+    state = {"architecture": _architecture(model), "about": about, "weights": network.state_dict()}
+    write_state(path, state)
+
+
+def load_network(path: Path, model: ModelConfig, network: nn.Sequential) -> dict[str, float]:
+    """Read weights into a network; gives the numbers about it. WrongCheckpoint names what does not fit."""
+    try:
+        state = read_state(path)
+        architecture = state["architecture"]
+    except Exception as error:
+        raise WrongCheckpoint(f"{Path(path).name} is no checkpoint of a network ({type(error).__name__})") from error
+    if architecture != _architecture(model):
+        raise WrongCheckpoint(f"{Path(path).name} holds {architecture}, not {_architecture(model)}")
+    try:
+        network.load_state_dict(state["weights"])
+    except RuntimeError as error:
+        raise WrongCheckpoint(f"{Path(path).name} does not fit images of this shape: {error}") from error
+    return state["about"]
+
+
+def _architecture(model: ModelConfig) -> str:
+    norm = " with BatchNorm" if model.batch_norm else ""
+    return f"{model.kind} {'x'.join(map(str, model.widths))} {model.activation}{norm}"

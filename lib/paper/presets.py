@@ -1,0 +1,73 @@
+"""The settings that more than one chapter of the paper uses: what it says (App. B), and where it is silent, our choice.
+
+Each function gives the experiment of a profile; chapters vary it by
+`dataclasses.replace`. The deviations chapter shows what the choices change.
+"""
+
+from ..data import DataConfig
+from ..experiments import Experiment
+from ..models import ModelConfig
+from ..noise import NoiseConfig
+from ..observe import ObserveConfig
+from ..train import TrainConfig
+
+EVERYTHING = ObserveConfig(truth=True, tangent_images=16, watched=24)  # of two classes
+
+
+def binary(profile: str, noise_rate: float = 0.4) -> Experiment:
+    """Two classes, fully connected, 7 v 9 (Figs. 5, 6, 12): the run "fit" of the chapter on binary dynamics."""
+    noise = NoiseConfig(noise_rate)
+    if profile == "smoke":
+        train = TrainConfig(lr=0.03, epochs=200, batch_size=32, momentum=0.9)
+        return Experiment(DataConfig("digits", classes=(7, 9)), noise, ModelConfig((128, 128)), train, EVERYTHING)
+    if profile == "cpu":
+        data = DataConfig("mnist", classes=(7, 9), train_size=3000)
+        return Experiment(data, noise, ModelConfig(), TrainConfig(lr=0.1, epochs=120, momentum=0.9), EVERYTHING)
+    data = DataConfig("mnist", classes=(7, 9))
+    return Experiment(data, noise, ModelConfig(), TrainConfig(lr=0.1, epochs=400), EVERYTHING)
+
+
+def mnist(profile: str, noise_rate: float = 0.3) -> Experiment:
+    """Ten classes of handwritten digits, CNN (Figs. 1, 7 top, 8 left, 10, 13)."""
+    noise, observe = NoiseConfig(noise_rate), ObserveConfig(residual_l1=True)
+    paper = ModelConfig((32, 64, 64), kind="cnn")
+    if profile == "smoke":
+        train = TrainConfig(lr=0.02, epochs=40, batch_size=32, momentum=0.9)
+        return Experiment(DataConfig("digits"), noise, ModelConfig((8, 16, 32), kind="cnn"), train, observe)
+    if profile == "cpu":
+        train = TrainConfig(lr=0.02, epochs=40, batch_size=128, momentum=0.9)
+        return Experiment(DataConfig("mnist", train_size=3000, test_size=2000), noise, paper, train, observe)
+    return Experiment(DataConfig("mnist"), noise, paper, TrainConfig(lr=0.1, epochs=180, batch_size=512), observe)
+
+
+def cifar10(profile: str, noise_rate: float = 0.4) -> Experiment:
+    """Ten classes of photographs, ResNet-9 (Figs. 7 bottom, 8 right, 11 right); at smoke still the digits."""
+    noise, observe = NoiseConfig(noise_rate), ObserveConfig(residual_l1=True)
+    if profile == "smoke":
+        train = TrainConfig(lr=0.02, epochs=15, batch_size=64, momentum=0.9)
+        return Experiment(DataConfig("digits"), noise, ModelConfig((4,), kind="resnet9"), train, observe)
+    if profile == "cpu":
+        data = DataConfig("cifar10", train_size=6000, test_size=2000)
+        train = TrainConfig(lr=0.05, epochs=25, batch_size=128, momentum=0.9)
+        return Experiment(data, noise, ModelConfig((16,), kind="resnet9"), train, observe)
+    train = TrainConfig(lr=0.1, epochs=300, batch_size=512, momentum=0.9)
+    return Experiment(DataConfig("cifar10"), noise, ModelConfig((64,), kind="resnet9"), train, observe)
+
+
+RATES = {"smoke": (0.1, 0.4), "cpu": (0.1, 0.2, 0.3, 0.4), "paper": (0.1, 0.2, 0.3, 0.4)}  # those of Fig. 13
+
+
+WIDTHS = {"smoke": (16, 64, 256), "cpu": (32, 128, 256, 512, 2048), "paper": (32, 128, 512, 2048)}
+
+
+def wide(profile: str, width: int, noise_rate: float = 0.4) -> Experiment:
+    """Two hidden layers of any width, 7 v 9 (Fig. 12; § 6)."""
+    noise, model, observe = NoiseConfig(noise_rate), ModelConfig((width, width)), ObserveConfig()
+    if profile == "smoke":
+        train = TrainConfig(lr=0.03, epochs=200, batch_size=32, momentum=0.9)
+        return Experiment(DataConfig("digits", classes=(7, 9)), noise, model, train, observe)
+    if profile == "cpu":
+        data = DataConfig("mnist", classes=(7, 9), train_size=2000)
+        return Experiment(data, noise, model, TrainConfig(lr=0.1, epochs=100, momentum=0.9), observe)
+    data = DataConfig("mnist", classes=(7, 9))
+    return Experiment(data, noise, model, TrainConfig(lr=0.1, epochs=400), observe)

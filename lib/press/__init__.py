@@ -1,0 +1,1 @@
+"""What a chapter is made of and shows."""

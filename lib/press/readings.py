@@ -1,0 +1,99 @@
+"""What several chapters read off recorded tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..runs import Runs
+from .figures import SUBSETS
+
+# The original experiments with two gradients call a network ordered below the one test error, collapsed from the other.
+ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
+
+
+class Angles:
+    """Reads the tables of `angles.StartAngles`: arrays have one entry a seed."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._table = runs.table
+        self._alike = self._table.groupby(["class", "seed"]).first()
+
+    @property
+    def classes(self) -> list[int]:
+        """The classes measured."""
+        return sorted(self._table["class"].unique())
+
+    def counts(self, c: int) -> dict[str, pd.DataFrame]:
+        """Histograms of the three subsets of a class: a row a degree, a column a seed."""
+        rows = self._table[self._table["class"] == c]
+        return {kind: rows.pivot(index="degree", columns="seed", values=kind) for kind in SUBSETS}
+
+    def shares(self, c: int) -> dict[str, np.ndarray]:
+        """The same as shares of the subset, ``[degree, seed]``."""
+        return {kind: (table / table.sum()).to_numpy() for kind, table in self.counts(c).items()}
+
+    def of(self, column: str, c: int) -> np.ndarray:
+        """A quantity of a class that is alike in all its rows."""
+        return self._alike.loc[c][column].to_numpy()
+
+    def mean_angle(self, kind: str, c: int) -> np.ndarray:
+        """Mean angle of a subset in degrees."""
+        shares = self.shares(c)[kind]
+        return ((np.arange(len(shares)) + 0.5)[:, None] * shares).sum(0)
+
+    def auc(self, low: str, high: str, c: int) -> np.ndarray:
+        """Probability that an angle of subset ``low`` is below one of ``high``, ties of a bin counted half."""
+        shares = self.shares(c)
+        return (shares[low] * (1 - shares[high].cumsum(0) + shares[high] / 2)).sum(0)
+
+
+class Scan:
+    """Reads the table of `dual_gradient.DualRuns`: arrays have one entry a seed."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.table = runs.table if len(runs) > 1 else runs[0].history
+        self.last = int(self.table["epoch"].max())
+
+    @property
+    def mixes(self) -> list[float]:
+        """All mixes that occur, in order."""
+        return sorted(self.table["mix"].unique())
+
+    def at(self, column: str, mix: float, noise_rate: float | None = None, epoch: int | None = None) -> np.ndarray:
+        """A column at one mix (and one noise rate, where there are several) after an epoch, by default the last."""
+        epoch = self.last if epoch is None else epoch
+        rows = self.table[np.isclose(self.table["mix"], mix) & (self.table["epoch"] == epoch)]
+        if noise_rate is not None:
+            rows = rows[np.isclose(rows["noise_rate"], noise_rate)]
+        found = rows.sort_values("seed")
+        if found.empty or found["seed"].duplicated().any():
+            raise ValueError(f"mix {mix}, noise rate {noise_rate}: {len(found)} rows, not one a seed")
+        return found[column].to_numpy()
+
+    def over_mixes(self, column: str, noise_rate: float | None = None) -> np.ndarray:
+        """A column in the last epoch, ``[mixes, seeds]``."""
+        return np.stack([self.at(column, mix, noise_rate) for mix in self.mixes])
+
+
+def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
+    return np.trapezoid(down - up, mixes, axis=0)
+
+
+def each_condition(
+    runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
+) -> dict[str, np.ndarray]:
+    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition's name."""
+    return {f"{value:g}": np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+
+
+def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """Running median of nine epochs, centred: single spikes do not count."""
+    return history.rolling(9, center=True, min_periods=1).median()
+
+
+def first_balance(history: pd.DataFrame) -> float:
+    """The first epoch with a ratio of clean to noisy gradient of at most 1; NaN if there is none."""
+    reached = history.loc[history["ratio"] <= 1, "epoch"]
+    return float(reached.iloc[0]) if len(reached) else float("nan")

@@ -1,0 +1,1 @@
+"""Which labels are wrong: the mechanism of the paper as a tool."""

@@ -1,0 +1,379 @@
+"""What a user brings to have its labels judged, as tensors: a ``Labelled``.
+
+Arrays, embeddings, a folder per class, a table of paths and labels, a torch
+data set and a ``.npz`` file all end in ``from_arrays``'s checks. What is wrong
+raises ValueError before any compute; what was mended, left out or looks odd is
+a sentence in ``Labelled.notes``.
+"""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..progress import bar
+from . import pictures
+from .arrays import LARGEST, as_image, as_inputs, as_numbers, stacked
+from .classes import as_series, check_classes, check_missing, numbered, small_classes, some
+
+INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
+TABLES = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples, their given labels, and what was found while reading them.
+
+    ``inputs`` are images, uint8 or float32 ``[n, channels, height, width]``,
+    or embeddings, float32 ``[n, features]``; ``white`` is the value of the
+    brightest pixel, 255 for uint8 and 1 for floats. ``labels`` are int64
+    ``[n]``, numbered from 0 in the order of ``class_names``. ``index`` is what
+    the user calls each sample. ``conflicts``, bool ``[n]``, is True where an
+    identical input carries another label: one of the two is surely wrong.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    index: pd.Index
+    notes: tuple[str, ...] = ()
+    white: float = 255.0
+    conflicts: Tensor | None = None  # None: none are known, and becomes a tensor of False
+
+    def __post_init__(self) -> None:
+        if self.conflicts is None:
+            object.__setattr__(self, "conflicts", torch.zeros(len(self.labels), dtype=torch.bool))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether inputs are embeddings, not images."""
+        return self.inputs.ndim == 2
+
+    def describe(self) -> str:
+        """A line on what there is."""
+        shape = " x ".join(map(str, self.inputs.shape[1:]))
+        kind = f"embeddings of {shape} numbers" if self.embedded else f"images of {shape} (channels x height x width)"
+        return f"{len(self)} {kind} in {self.classes} classes"
+
+
+def from_arrays(
+    inputs: Any, labels: Any, class_names: Sequence[str] | None = None, index: Sequence | None = None
+) -> Labelled:
+    """Samples from arrays of numpy, torch or pandas, or a list of images.
+
+    Inputs are embeddings ``[n, features]`` or images ``[n, h, w]``,
+    ``[n, channels, h, w]`` or ``[n, h, w, channels]``. Of four axes, channels
+    are the last if that has length 1 to 4 and the second has not; in every
+    other case they are the second (noted where that is a guess). Images of a
+    list may differ in size. Pixels: uint8, integers in 0 ... 255, booleans, or
+    floats, in [0, 1] as they are and otherwise scaled to it (noted). Float32
+    embeddings are not copied.
+
+    Labels are integers, booleans or strings, one a sample. With
+    ``class_names``, integers must be 0 ... C - 1 and strings among them;
+    otherwise whatever there is is numbered in order. ``index`` is taken from
+    a pandas Series of labels or DataFrame of inputs if it is not given.
+
+    Raises ValueError for mismatched lengths or indexes, fewer than two
+    samples, shapes and types other than these, NaN or infinity, missing
+    labels, labels out of range, and one class only.
+    """
+    index = _index(inputs, labels, index)
+    tensor, notes = as_inputs(inputs)
+    return _labelled(tensor, labels, class_names, index, notes)
+
+
+def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = True) -> Labelled:
+    """Images from a folder that holds one folder per class; deeper folders are searched too.
+
+    The index is each file's path from ``path``. Files that cannot be read are
+    skipped, sizes made the median one with no side above ``largest`` pixels,
+    all noted. Raises FileNotFoundError for no such folder, ValueError where
+    it holds no folders or no images, or for what ``from_arrays`` refuses.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder" if folder.exists() else f"{folder} is not there")
+    known = set(Image.registered_extensions())
+    found: list[Path] = []
+    notes = []
+    for kind in _class_folders(folder):
+        here = [file for file in _files(kind) if file.suffix.lower() in known]
+        if not here:
+            notes.append(f"No images in the folder {kind.name!r}: it is not a class.")
+        found += here
+    if not found:
+        raise ValueError(f"no images in the folders of {folder}; expected {folder}/CLASS/IMAGE")
+    others = sum(1 for _ in _files(folder)) - len(found)
+    if others:
+        notes.append(f"{others} files of {folder} are no images in a class's folder: left out.")
+    names = [file.relative_to(folder).as_posix() for file in found]
+    labels = [name.split("/")[0] for name in names]
+    return _from_files(found, labels, names, notes, largest, progress)
+
+
+def from_csv(
+    path: str | Path,
+    image_column: str = "image",
+    label_column: str = "label",
+    root: str | Path | None = None,
+    *,
+    largest: int = LARGEST,
+    progress: bool = True,
+) -> Labelled:
+    """Images from a table (.csv, or .tsv with tabs) of paths and labels.
+
+    Paths count from ``root``, by default the table's folder, and are the
+    index. Files that cannot be read are skipped, sizes made alike as by
+    ``from_folder``. Raises FileNotFoundError for no such table or folder and
+    ValueError for missing columns, paths or labels, or for what
+    ``from_arrays`` refuses.
+    """
+    path = Path(path)
+    root = Path(root) if root is not None else path.parent
+    if not root.is_dir():
+        raise FileNotFoundError(f"root {root} is no folder")
+    table = _table(path)
+    for column in (image_column, label_column):
+        if column not in table.columns:
+            raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
+    names = table[image_column].tolist()
+    empty = [row for row, name in enumerate(names) if not name.strip()]
+    if empty:
+        raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
+    labels = table[label_column].tolist()
+    check_missing(pd.Series(labels, dtype=object))
+    return _from_files([root / name for name in names], labels, names, [], largest, progress)
+
+
+def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True) -> Labelled:
+    """Samples of a map-style torch data set of (image or embedding, label).
+
+    Images are tensors ``[channels, h, w]`` or ``[h, w]``, arrays, or Pillow's;
+    the index is their position. Those that raise OSError or SyntaxError, as
+    Pillow does for a corrupt file, are skipped and noted. Class names are the
+    data set's ``classes``, if it has as many as there are labels. Raises
+    ValueError for data sets without a length, items that are no pairs, and
+    what ``from_arrays`` refuses.
+    """
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise ValueError(f"{type(dataset).__name__} has no length or positions: make a list of its samples first")
+    images, labels, kept, faults = [], [], [], {}
+    for position in bar(range(len(dataset)), "samples", "sample", progress):
+        try:
+            item = dataset[position]
+        except (OSError, SyntaxError) as error:
+            faults[position] = str(error)
+            continue
+        if not isinstance(item, (tuple, list)) or len(item) < 2:
+            raise ValueError(f"sample {position} is a {type(item).__name__}; expected a pair of image and label")
+        images.append(as_image(item[0]))
+        labels.append(item[1].item() if isinstance(item[1], (Tensor, np.generic)) and item[1].ndim == 0 else item[1])
+        kept.append(position)
+    notes = []
+    if faults:
+        shown = some([f"{position} ({fault})" for position, fault in faults.items()])
+        notes.append(f"Skipped {len(faults)} of {len(dataset)} samples that could not be read: {shown}.")
+    if not images:
+        raise ValueError(notes[0] if notes else "the data set is empty")
+    tensor, more = stacked(images, largest)
+    return _labelled(tensor, labels, _dataset_classes(dataset, labels), pd.Index(kept), notes + more)
+
+
+def read(
+    source: str | Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    root: str | Path | None = None,
+    largest: int = LARGEST,
+    progress: bool = True,
+) -> Labelled:
+    """What ``source`` holds: a folder per class, a .csv or .tsv table, or a .npz file.
+
+    A .npz file holds ``images``, ``embeddings`` or ``inputs`` and ``labels``,
+    and perhaps ``class_names`` and ``index``; ``image_column`` and
+    ``label_column`` name other arrays of it, as they name columns of a table.
+    Raises FileNotFoundError, and ValueError for other files, for options that
+    the source has no use for, and for whatever its reader refuses.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    if root is not None and path.suffix.lower() not in TABLES:
+        raise ValueError(f"root is where the paths of a .csv or .tsv count from; {path} is none")
+    if path.is_dir():
+        if image_column or label_column:
+            raise ValueError(f"{path} is a folder: it has no columns")
+        return from_folder(path, largest=largest, progress=progress)
+    if path.suffix.lower() in TABLES:
+        columns = {"image_column": image_column or "image", "label_column": label_column or "label"}
+        return from_csv(path, **columns, root=root, largest=largest, progress=progress)
+    if path.suffix.lower() == ".npz":
+        return _from_npz(path, image_column, label_column)
+    raise ValueError(f"{path}: allowed are a folder that holds one per class, a .csv or .tsv table, or a .npz file")
+
+
+# Sources -----------------------------------------------------------------------------------------
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    found = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    if not found:
+        raise ValueError(f"{folder} holds no folders; expected one per class")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files at any depth, in order, but hidden ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _from_files(
+    paths: list[Path], labels: list[str], names: list[str], notes: list[str], largest: int, progress: bool
+) -> Labelled:
+    if largest < 1:
+        raise ValueError(f"largest must be at least 1 pixel, not {largest}")
+    check_classes(*numbered(as_series(labels), None)[:2])  # before an hour of decoding
+    read = pictures.read_files(paths, names, largest, progress)
+    labels, names = ([entries[position] for position in read.kept] for entries in (labels, names))
+    try:
+        return _labelled(read.images, labels, None, pd.Index(names), notes + list(read.notes))
+    except ValueError as error:  # it may be because of what was skipped
+        raise ValueError(". ".join([str(error), *read.notes])) from error
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A table of strings: a class may well be called NA, None or 01."""
+    try:
+        return pd.read_csv(
+            path, sep=TABLES.get(path.suffix.lower(), ","), dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        ).fillna("")  # rows that end early
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path} is no table in UTF-8 ({error})") from error
+
+
+def _from_npz(path: Path, image_key: str | None, label_key: str | None) -> Labelled:
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            keys = [image_key] if image_key else [key for key in INPUTS if key in file.files]
+            missing = [key for key in [*keys, label_key or "labels"] if key not in file.files]
+            if len(keys) != 1 or missing:
+                wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}"
+                raise KeyError(f"{path} must hold {wanted}; there are: {', '.join(file.files)}")
+            arrays = {
+                key: file[key] for key in {keys[0], label_key or "labels", "class_names", "index"} & {*file.files}
+            }
+    except KeyError as error:
+        raise ValueError(error.args[0]) from error
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise ValueError(f"{path} is no .npz file ({error})") from error
+        raise ValueError(f"{path} holds Python objects: save labels as integers or as an array of strings") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+    names = arrays.get("class_names")
+    return from_arrays(
+        arrays[keys[0]],
+        arrays[label_key or "labels"],
+        None if names is None else names.tolist(),
+        None if "index" not in arrays else arrays["index"].tolist(),
+    )
+
+
+def _dataset_classes(dataset: Any, labels: list) -> list[str] | None:
+    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):  # torch's Subset
+        dataset = dataset.dataset
+    names = getattr(dataset, "classes", None)
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return None
+    numbers = all(isinstance(label, (int, np.integer)) for label in labels)
+    return list(names) if numbers and labels and min(labels) >= 0 and max(labels) < len(names) else None
+
+
+def _index(inputs: Any, labels: Any, given: Sequence | None) -> pd.Index | None:
+    frames = [part.index for part in (labels, inputs) if isinstance(part, (pd.Series, pd.DataFrame))]
+    if len(frames) == 2 and len(frames[0]) == len(frames[1]) and not frames[0].equals(frames[1]):
+        raise ValueError("the indexes of inputs and labels differ: bring both into one order")
+    if given is not None:
+        return given if isinstance(given, pd.Index) else pd.Index(given)
+    return frames[0] if frames else None
+
+
+def _labelled(
+    inputs: Tensor, labels: Any, class_names: Sequence[str] | None, index: pd.Index | None, notes: list[str]
+) -> Labelled:
+    """The checks that all sources share."""
+    count = len(inputs)
+    series = as_series(labels)
+    for name, found in (("labels", len(series)), ("names in the index", count if index is None else len(index))):
+        if found != count:
+            raise ValueError(f"{count} inputs but {found} {name}")
+    if count < 2:
+        raise ValueError(f"only {count} sample: at least two are needed, and many more to learn from")
+    check_missing(series)
+    numbers, names, more = numbered(series, class_names)
+    check_classes(numbers, names)
+    inputs, white, mended = as_numbers(inputs)
+    index = pd.RangeIndex(count) if index is None else index
+    found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
+    conflicts, repeated = _duplicates(found)
+    odd = small_classes(numbers, names) + repeated
+    if not index.is_unique:
+        odd.append(f"{int(index.duplicated().sum())} names in the index stand for more than one sample.")
+    return replace(found, notes=found.notes + tuple(odd), conflicts=conflicts)
+
+
+def _duplicates(labelled: Labelled) -> tuple[Tensor, list[str]]:
+    """Where an identical input carries another label, bool ``[n]``, and a note on copies."""
+    # Eight bytes a row, so that a million rows need few; two of them collide once in 30 million data sets.
+    rows = labelled.inputs.numpy()
+    digests = np.fromiter(
+        (int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows), np.uint64, len(rows)
+    )
+    _, group, sizes = np.unique(digests, return_inverse=True, return_counts=True)
+    labels = labelled.labels.numpy()
+    lowest = np.full(len(sizes), labelled.classes)
+    highest = np.full(len(sizes), -1)
+    np.minimum.at(lowest, group, labels)
+    np.maximum.at(highest, group, labels)
+    conflicts = (lowest < highest)[group]
+    copies = int(sizes[sizes > 1].sum())
+    if not copies:
+        return torch.from_numpy(conflicts), []
+    note = f"{copies} samples are exact copies of one another, in {int((sizes > 1).sum())} groups"
+    if conflicts.any():
+        note += (
+            f"; {int(conflicts.sum())} of them carry different labels than their copies, of which at least "
+            f"{_surely_wrong(group, labels, sizes)} are surely wrong"
+        )
+    return torch.from_numpy(conflicts), [note + "."]
+
+
+def _surely_wrong(group: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> int:
+    """Of groups of copies all but their commonest label."""
+    classes = int(labels.max()) + 1
+    pairs, counts = np.unique(group * classes + labels, return_counts=True)
+    commonest = np.zeros(len(sizes), np.int64)
+    np.maximum.at(commonest, pairs // classes, counts)
+    return int((sizes - commonest).sum())

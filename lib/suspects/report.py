@@ -1,0 +1,131 @@
+"""What was found about a data set's labels: a table, the noise, and both in sentences and files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..files import atomic
+
+LITTLE = 0.03  # a noise rate below which the summary says that little is wrong
+WEAK = 0.1  # so much larger a share of suspects among labels held out: the network knows too little of new samples
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate between two bounds."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """One row a sample, and what the whole says of the noise.
+
+    ``table``, indexed as the samples are: ``given_label``, ``predicted_label``
+    (the label to put in its place, or the given one where nothing speaks
+    against it), ``label_quality`` (0 the most suspicious to 1, ranks),
+    ``probability_wrong``, ``is_label_issue`` (of the lowest quality, as many as are estimated to be wrong),
+    the signals ``own_probability``, ``log_odds``, ``margin``, ``mean_margin``, ``unseen_margin``,
+    ``agreement``, and ``held_out``, ``conflict`` (an identical input has another label).
+
+    ``noise_rate``: share of wrong labels. ``transition`` [classes, classes]:
+    probability that a sample of the row's class was given the column's label,
+    with ``transition_low`` and ``transition_high``. ``cost``: seconds and epochs.
+    ``contradicted``: the share that was counted, where the labels held out say that fewer are wrong
+    and ``noise_rate`` is the most likely one of theirs (`lib.suspects.rate`).
+    """
+
+    table: pd.DataFrame
+    noise_rate: Interval
+    transition: np.ndarray
+    transition_low: np.ndarray
+    transition_high: np.ndarray
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    history: list[dict[str, float]]
+    cost: dict[str, float]
+    contradicted: float | None = None
+
+    def lines(self) -> list[str]:
+        """The whole in sentences."""
+        n, suspected = len(self.table), int(self.table["is_label_issue"].sum())
+        rate = self.noise_rate
+        lines = [
+            f"{n} samples of {len(self.class_names)} classes; about {rate.estimate:.1%} of the labels are wrong "
+            f"({rate.low:.1%} to {rate.high:.1%}): {suspected} suspects."
+        ]
+        if rate.estimate < LITTLE:
+            lines[0] += " Little is wrong."
+        if self.contradicted is not None:
+            lines.append(
+                f"The network contradicts {self.contradicted:.1%} of the labels, but those held out say that fewer "
+                "are wrong: the noise rate is theirs, the most likely one if wrong labels may be any class, whatever "
+                "the sample, and the network is unsure where it errs."
+            )
+        if weak := self._weakness():
+            lines.append(weak)
+        flows = self.transition.copy()
+        np.fill_diagonal(flows, 0)
+        for place in np.argsort(-flows, axis=None)[:3]:
+            row, column = np.unravel_index(place, flows.shape)
+            if self.transition_low[row, column] > 1.5 * max(rate.estimate, 0.01) / max(1, len(flows) - 1):
+                lines.append(
+                    f"{flows[row, column]:.1%} of class {self.class_names[row]} were labelled "
+                    f"{self.class_names[column]} ({self.transition_low[row, column]:.1%} to "
+                    f"{self.transition_high[row, column]:.1%})."
+                )
+        lines.append(
+            f"One training of {self.cost['epochs']:.0f} epochs, stopped at {self.cost['stop_epoch']:.0f}, "
+            f"{self.cost['train_seconds']:.1f} s; signals {self.cost['signal_seconds']:.1f} s."
+        )
+        return lines
+
+    def _weakness(self) -> str:
+        """A warning where many more labels are suspects among those that the network was not trained on.
+
+        Wrong labels are as frequent among the ones as among the others; what
+        the held-out ones have more is the network's own error. Below `WEAK`,
+        or three standard errors, nothing is said.
+        """
+        held = self.table["held_out"].to_numpy(dtype=bool)
+        issue = self.table["is_label_issue"].to_numpy(dtype=bool)
+        if held.all() or not held.any():
+            return ""
+        seen, unseen = issue[~held].mean(), issue[held].mean()
+        error = np.sqrt(issue.mean() * (1 - issue.mean()) * (1 / held.sum() + 1 / (~held).sum()))
+        if unseen - seen <= max(WEAK, 3 * error):
+            return ""
+        return (
+            f"The network is weak: of the labels held out it suspects {unseen:.1%}, of those it was trained on "
+            f"{seen:.1%}. Many suspects are merely beyond it; "
+            "take the ranking as a hint and the noise rate as uncertain."
+        )
+
+    def noise(self) -> dict:
+        """Noise rate, transition matrix and cost, fit for JSON."""
+        rate = self.noise_rate
+        return {
+            "noise_rate": {"estimate": rate.estimate, "low": rate.low, "high": rate.high},
+            "classes": list(self.class_names),
+            "transition": self.transition.tolist(),
+            "transition_low": self.transition_low.tolist(),
+            "transition_high": self.transition_high.tolist(),
+            "contradicted": self.contradicted,
+            "cost": self.cost,
+            "notes": list(self.notes),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write ``suspects.csv``, the most suspicious first, and ``noise.json``; each is whole or not there."""
+        with atomic(Path(folder) / "suspects.csv") as part:
+            self.table.sort_values("label_quality", kind="stable").to_csv(part, index_label="index")
+        with atomic(Path(folder) / "noise.json") as part:
+            part.write_text(json.dumps(self.noise(), indent=1))

@@ -1,0 +1,1 @@
+"""Many runs of a notebook: grids, their points, and where these run."""

@@ -1,0 +1,252 @@
+"""Where the points of a sweep run: a Dask cluster on this machine, or any whose scheduler has an address."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from ..hardware import cards
+from .point import THREADS, Outcome, Store, StoreFailed, Task, run_point
+
+PRELOAD = (f"{__package__}.point", "papermill.execute", "papermill.clientwrap")  # seconds that no point then waits for
+PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
+BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
+
+
+class ClusterLost(RuntimeError):
+    """There is no scheduler to reach, or it went away; every finished point is stored."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where points run.
+
+    ``scheduler`` is the address of a running Dask scheduler, "" for a cluster
+    on this machine. There, ``workers`` None means one a core, or ``per_card``
+    for each graphics card; ``threads`` None shares the cores among them.
+    """
+
+    scheduler: str = ""
+    workers: int | None = None
+    threads: int | None = None
+    per_card: int = 1
+    timeout: float = 6.0  # seconds to reach a scheduler
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "threads", "per_card"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, not {value}")
+        if self.scheduler and self.workers is not None:
+            raise ValueError("the scheduler has its own workers: leave --workers out, or leave --scheduler out")
+
+    def sized(self, points: int) -> "Local":
+        """How this machine is divided for so many points."""
+        from dask.system import CPU_COUNT  # heeds the limits of a container and of a batch job
+
+        found = cards()
+        workers = min(self.workers or (len(found) * self.per_card if found else CPU_COUNT), max(points, 1))
+        threads = self.threads or max(1, CPU_COUNT // workers)
+        slots = tuple(found[i % len(found)] for i in range(workers)) if found else (None,) * workers
+        return Local(workers, threads, slots)
+
+
+@dataclass(frozen=True)
+class Local:
+    """A division of this machine: a card (or None) for each worker."""
+
+    workers: int
+    threads: int
+    cards: tuple[str | None, ...]
+
+
+def need_dask() -> None:
+    """RuntimeError where Dask is not installed."""
+    if find_spec("distributed") is None:
+        raise RuntimeError("sweeps need Dask: pip install -e '.[sweep]' in the book's folder")
+
+
+@contextmanager
+def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Iterator[tuple[Any, int]]:
+    """A client of the cluster, and the threads that each point may use."""
+    import dask
+    from distributed import Client
+
+    settings = {
+        "logging.distributed": "critical",  # what becomes of workers is told by us, point by point
+        "distributed.scheduler.worker-saturation": 1.0,  # else a waiting point is blamed for a death
+    }
+    # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just died
+    # again. Nannies start workers again by themselves.
+    settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
+    with dask.config.set(settings):
+        if cluster.scheduler:
+            threads = cluster.threads or 1
+            try:
+                _reach(cluster.scheduler, cluster.timeout)
+                client = Client(cluster.scheduler, timeout=cluster.timeout, set_as_default=False)
+            except Exception as error:  # what else answers there can make Dask's reading fail in any way
+                raise ClusterLost(
+                    f"no Dask scheduler answers at {cluster.scheduler} within {cluster.timeout:.0f} s "
+                    f"({type(error).__name__}). Check that `dask scheduler` is running there, that the address has "
+                    "the form tcp://HOST:8786 (8787 is its dashboard), that no firewall is in between, and that both "
+                    "sides use TLS or neither"
+                ) from None
+            with client:
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+                tell(f"workers of {cluster.scheduler}: {len(workers)}; threads of each point: {threads}")
+                if not workers:
+                    tell("  no worker has joined yet: points wait until one does")
+                tell(_dashboard(client))
+                yield client, threads
+            return
+        local = cluster.sized(points)
+        with _local_cluster(local) as started, Client(started, set_as_default=False) as client:
+            on = ", ".join(card or "none" for card in dict.fromkeys(local.cards))
+            tell(f"workers on this machine: {local.workers}; threads of each: {local.threads}; cards: {on}")
+            tell(_dashboard(client))
+            yield client, local.threads
+
+
+def _reach(address: str, timeout: float) -> None:
+    """Shake hands with a scheduler; raises whatever goes wrong. A client that cannot takes 20 s more to give up."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def shake() -> None:
+        comm = await connect(address, timeout=timeout, **Security().get_connection_args("client"))
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as aside:  # a notebook that calls us has an event loop of its own
+        aside.submit(asyncio.run, shake()).result()
+
+
+def _dashboard(client: Any) -> str:
+    if find_spec("bokeh") is None:
+        return f"Dask's status: {client.dashboard_link.replace('/status', '/info')} (its dashboard needs bokeh)"
+    return f"Dask's dashboard: {client.dashboard_link}"
+
+
+def _local_cluster(local: Local) -> Any:
+    """A scheduler in this process and a worker process for each slot, with its card and threads in its environment."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    workers = {}
+    for number, card in enumerate(local.cards):
+        env = dict.fromkeys(THREADS, str(local.threads)) | ({} if card is None else {"CUDA_VISIBLE_DEVICES": card})
+        # A point computes in a kernel of its own, so that Dask's limit of a worker's memory would not see it.
+        options = {
+            "nthreads": 1,
+            "env": env,
+            "memory_limit": None,
+            "name": number,
+            "host": "127.0.0.1",
+            "preload": list(PRELOAD),
+            "silence_logs": logging.CRITICAL,
+        }
+        workers[number] = {"cls": Nanny, "options": options}
+    dashboard = "127.0.0.1:8787" if _free(8787) else "127.0.0.1:0"
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": dashboard}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Port 8787")  # taken in the meantime: another one is used
+        return SpecCluster(
+            workers=workers,
+            scheduler={"cls": Scheduler, "options": options},
+            silence_logs=logging.CRITICAL,
+            name="sweep",
+        )
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
+    """Futures as they end; ClusterLost if a cluster of our own stays without a worker: nobody would end the wait."""
+    seen = time.monotonic()
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        time.sleep(0.05)
+        if local and time.monotonic() - seen > PATIENCE / 10:
+            if client.scheduler_info(n_workers=-1)["workers"]:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > PATIENCE:
+                raise ClusterLost(
+                    "no worker is left on this machine. Every finished point is stored; the same command goes on"
+                )
+
+
+def outcomes(
+    client: Any, tasks: Mapping[str, Task], store: Store, tell: Callable[[str], None], *, local: bool
+) -> Iterator[Outcome]:
+    """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
+
+    ``local``: the cluster is this process's own.
+    """
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    def submit(task: Task) -> Any:
+        # a key of its own each time: another client may have asked the same scheduler for the same point
+        return client.submit(run_point, task, key=f"{task.name}-{os.urandom(4).hex()}", pure=False)
+
+    pending: dict[str, Task] = {}
+
+    def submit_all(some: Iterable[Task]) -> Any:
+        futures = []
+        for task in some:
+            future = submit(task)
+            pending[future.key] = task
+            futures.append(future)
+        return as_completed(futures, loop=client.loop)
+
+    completed = submit_all(tasks.values())
+    told = 0
+    while True:
+        busy: list[Task] = []
+        for future in _watched(completed, client, local):
+            task = pending.pop(future.key)
+            if future.cancelled():
+                raise ClusterLost(
+                    "the scheduler went away. Every finished point is stored; the same command goes on from there"
+                )
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                reason = "KilledWorker: every worker that ran this point died; too little memory?"
+                store.fail(task, reason)
+                yield Outcome(task.name, "failed", reason)
+                continue
+            if error is not None:
+                raise RuntimeError(
+                    f"a worker could not run a point ({type(error).__name__}: {error}). Workers need the book's "
+                    "environment, its folder, and the store at the same paths as this machine"
+                ) from error
+            outcome = future.result()
+            if outcome.state == "busy":
+                busy.append(task)
+            elif outcome.state == "unstored":
+                raise StoreFailed(
+                    f"{outcome.error}. What was stored before is whole; make room, and the same command goes on"
+                )
+            elif outcome.state == "refused":
+                raise RuntimeError(f"{outcome.error}. Points done before are stored; run the sweep again")
+            else:
+                yield outcome
+        if not busy:
+            return
+        if len(busy) != told:
+            told = len(busy)
+            tell(f"  another sweep is running {told} of these points: waiting for it")
+        time.sleep(BUSY_PAUSE)
+        completed = submit_all(busy)
