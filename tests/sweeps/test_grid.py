@@ -400,7 +400,7 @@ def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is
 def test_the_claim_of_a_live_process_holds_and_that_of_a_dead_one_does_not(tiny):
     tiny.store.open(create=True)
     hold = f"with Store(Path({str(tiny.store.folder)!r})).claim('p'): print('mine', flush=True); time.sleep(600)"
-    code = f"from lib.points import *\n{hold}"
+    code = f"from lib.sweeps.point import *\n{hold}"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "mine\n"
         with tiny.store.claim("p") as mine:
