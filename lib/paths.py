@@ -12,7 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDS = ROOT / "book" / "records"  # recorded runs that travel with the book
 SWEEPS = ROOT / "book" / "sweeps"  # collected tables that travel with the book
+CAPTIONS = NOTEBOOKS / "captions"  # of figures, with their alternative texts
 BUILD = ROOT / "_build"
+
+
+def in_the_book() -> bool:
+    """Whether this code lies in the book's folder, with its notebooks; not where it was installed from outside."""
+    return (ROOT / "_config.yml").is_file() and NOTEBOOKS.is_dir()
 
 
 def data_folder(folder: str | Path | None = None) -> Path:

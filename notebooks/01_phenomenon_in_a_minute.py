@@ -24,34 +24,12 @@
 # § 4; the same on larger images, with every claim: {doc}`02_binary_dynamics`.)
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "smoke"  # one of smoke, cpu: 3 seeds live, or 20 recorded
 noise_rate: float = 0.4  # delta: share of the labels of each class that are wrong
 seeds: Optional[int] = None  # how many; None: as many as the profile has
@@ -59,9 +37,9 @@ fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
 # %% tags=["hide-input"]
+from lib import experiments, records
+
 chapters.check_parameters("01_phenomenon_in_a_minute", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
 
 # %% [markdown]
 # ## Train on wrong labels
@@ -103,7 +81,7 @@ show.markdown(
 # training images, counted against the wrong labels they were given, first *rises*: the network answers with their
 # true labels. Then it falls to zero.
 
-# %% mystnb={"figure": {"caption": "Errors while a network learns sevens and nines with wrong labels. Top: the error on test images falls well below the share of wrong labels, then rises towards it, while the training error goes to zero. Bottom: the training error split into rightly labelled (clean) and mislabelled (noisy) images. Lines are means over seeds, bands reach from least to most.", "name": "fig-minute-errors"}, "image": {"alt": "Two panels over epochs on a logarithmic axis. Above, the test error makes a U with its bottom at the early stop, and the training error falls to zero. Below, the noisy subset's error climbs towards one until the early stop and then falls to zero, while the clean subset's error falls early and stays low."}} tags=["hide-input"]
+# %% figure="fig-minute-errors" tags=["hide-input"]
 fig, (totals, subsets) = figures.panels(2)
 figures.curve(totals, runs.wide("test_error"), figures.TEST, "test")
 figures.curve(totals, runs.wide("train_error"), figures.TRAIN, "training")
@@ -154,7 +132,7 @@ ledger.check(
 # clean samples and undoes the noisy ones. As the clean samples are learnt their gradients shrink (§ 4.2, Fig. 6),
 # until around the early stop neither side is in command.
 
-# %% mystnb={"figure": {"caption": "Length of the clean subset's gradient over that of the noisy subset's, geometric mean of the two classes. It starts at the ratio of the counts and falls towards 1 by the early stop. Beyond it the ratio has no such meaning any more and is not shown.", "name": "fig-minute-ratio"}, "image": {"alt": "One falling curve from the ratio of the counts at epoch zero down towards one at the early stop, with a band over seeds."}} tags=["hide-input"]
+# %% figure="fig-minute-ratio" tags=["hide-input"]
 until = int(runs.early_stops.max())
 fig, (axes,) = figures.panels(1, height=2.6)
 figures.curve(axes, runs.wide("ratio").loc[:until], figures.CLEAN, "ratio")
@@ -212,7 +190,7 @@ ledger.check(
 # the end it has learnt the wrong label of each.
 
 
-# %% mystnb={"figure": {"caption": "Eight watched images of the first seed, drawn at random from the mislabelled ones before training: the label given, and the network's answer with its probability at the early stop and at the end.", "name": "fig-minute-images"}, "image": {"alt": "Eight small grey handwritten digits. Above each stand the wrong label it was given, what the network says at the early stop, mostly the true label, and what it says at the end, the given label."}} tags=["hide-input"]
+# %% figure="fig-minute-images" tags=["hide-input"]
 def answers(run: records.Run, epoch: int) -> list[tuple[str, float]]:
     """What the network says of each watched image, and how sure it is."""
     second = run.at(epoch).filter(like="watched_")

@@ -24,34 +24,12 @@
 # and the equivalence with noise-free training is lost, factor and direction, well before the early stop.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 noise_rate: float = 0.4  # delta: share of the labels of each class that are wrong
 lr: Optional[float] = None  # learning rate of the main run; None: the profile's
@@ -78,8 +56,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib.press import readings
+from lib import experiments, records
 from lib.experiments import DataConfig, Experiment, ModelConfig, NoiseConfig, ObserveConfig, TrainConfig
+from lib.press import readings
 
 
 def plan(profile: str) -> dict[str, list[Experiment]]:
@@ -120,13 +99,8 @@ def plan(profile: str) -> dict[str, list[Experiment]]:
     }
 
 
-chapters.check_parameters("02_binary_dynamics", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
+profile, runs, ledger = chapters.open_chapter("02_binary_dynamics", globals(), plan)
 fit, slow, theory = runs["fit"], runs["slow"], runs["theory"]
-ledger = claims.Ledger("02_binary_dynamics", profile, live=any(run.live for some in runs.values() for run in some))
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 for name, some in runs.items():
     show.markdown(f"- **{name}**: {some.provenance_line()}.")
@@ -140,7 +114,7 @@ for name, some in runs.items():
 # same: the network moves away from the wrong labels it is shown. § 4.2: afterwards the noisy subset is learnt too,
 # and the test error suffers.
 
-# %% mystnb={"figure": {"caption": "Figure 5 of the paper. Top: training error on the clean and the noisy subset. Middle: mean residual |f − y| on the two. Bottom: error on the whole training set and on the test set. Dashed line: mean early stopping epoch, grey: its range over seeds. Lines are means over seeds, bands reach from least to most.", "name": "fig-binary-errors"}, "image": {"alt": "Three panels over epochs on a logarithmic axis. Above, the noisy subset's error climbs from one half to nearly one before the early stop and falls to zero long after; the clean subset's error drops early. In the middle the residuals do the same more gently. Below, the test error makes a U while the training error stays near the noise rate and then falls to zero."}} tags=["hide-input"]
+# %% figure="fig-binary-errors" tags=["hide-input"]
 fig, (errors, residuals, totals) = figures.panels(3)
 for subset, style in (("clean", figures.CLEAN), ("noisy", figures.NOISY)):
     figures.curve(errors, fit.wide(f"{subset}_error"), style, subset)
@@ -280,7 +254,7 @@ show.markdown(
 # § 4.1 and Appendix C.2 say the same of the losses: that of the noisy subset gets worse in the early stage and better
 # later. The test loss is expected to fall up to the early stop.
 
-# %% mystnb={"figure": {"caption": "Figure 11 (left) of the paper: mean logistic loss on the clean and the noisy subset, and on the test set.", "name": "fig-binary-losses"}, "image": {"alt": "Losses over epochs on a logarithmic axis. The noisy subset's loss rises from ln 2 to a hump around the early stop and beyond, then falls to zero; the clean subset's loss falls throughout with a plateau; the test loss falls past the early stop, turns, and climbs out of the panel."}} tags=["hide-input"]
+# %% figure="fig-binary-losses" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3)
 figures.curve(axes, fit.wide("clean_loss"), figures.CLEAN, "clean")
 figures.curve(axes, fit.wide("noisy_loss"), figures.NOISY, "noisy")
@@ -323,7 +297,7 @@ ledger.check(
 # Fig. 6). The gradients are exact, over the whole training set, after every epoch. After the early stop the ratio says
 # nothing any more and is not drawn.
 
-# %% mystnb={"figure": {"caption": "Figure 6 of the paper: length of the clean over the noisy subset's gradient up to the early stop, for each class and as geometric mean of the two. Top: the larger step, where the two classes swing against each other; bottom: the smaller step.", "name": "fig-binary-ratio"}, "image": {"alt": "Two panels. In both the ratio begins at the ratio of the counts and falls to about one at the early stop. Above, the curves of the two classes zigzag in opposite phase around a smoother mean; below, they zigzag less, and the mean falls smoothly and levels off close to one."}} tags=["hide-input"]
+# %% figure="fig-binary-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
 for axes, some, name in zip(places, (fit, slow), ("larger step", "smaller step"), strict=True):
     median = sorted(some, key=lambda run: run.early_stop)[len(some) // 2]  # one seed: a mean would hide the zigzag
@@ -398,7 +372,7 @@ ledger.check(
 # $g_{noise}^{(c)} = -\alpha_t\, g_{clean}^{(c)}$ with $0 < \alpha_t < 1$. The reason offered (§ 4.1, Remark 3.3) is
 # that a wide network's model derivatives $\nabla h$ hardly change during training. Both can be measured.
 
-# %% mystnb={"figure": {"caption": "Top: cosine of the noisy and the clean subset's gradient, the worse of the two classes; −1 is what Assumption 4.1 says. Bottom: mean cosine of an image's model derivative with its value at the start; 1 is the reason the paper gives.", "name": "fig-binary-assumption"}, "image": {"alt": "Above, the cosine stays next to minus one until and beyond the early stop. Below, the cosine of the model derivatives with their start falls from one to well below it by the early stop and towards zero later, for the paper's network; for the network in the theory's parameterisation it stays next to one."}} tags=["hide-input"]
+# %% figure="fig-binary-assumption" tags=["hide-input"]
 fig, (opposite, constant) = figures.panels(2, height=2.4)
 worse = fit.table.assign(worse=fit.table[["cos_noise_clean_0", "cos_noise_clean_1"]].max(axis=1))
 figures.curve(opposite, worse.pivot(index="epoch", columns="seed", values="worse"), figures.NOISY, "fit")
@@ -461,7 +435,7 @@ ledger.check(
 # $|f - \hat y|$ and $|f - y|$ to be equal on noisy samples. They are at the start, where $f = 1/2$; later they are not.
 # Counting samples instead gives $g_{clean}^{(c)} = (1-\delta)\,\hat g^{(c)}$ and $\eta' = \eta\,(1-\delta)(1-\alpha_t)$.
 
-# %% mystnb={"figure": {"caption": "Top: cosine of the full training gradient and the gradient with all true labels (Prop. 4.2: 1). Middle: the length of the first along the second, measured, as the paper's factor has it, and as counting samples has it. Bottom: the clean gradient's share of the true-label gradient in the mean of both classes, measured, by Eq. 10, and as 1 − δ. Smaller step.", "name": "fig-binary-update"}, "image": {"alt": "Three panels up to the early stop of the slow run. Above, the cosine is near one in the first part of the early stage and falls well below before the early stop. In the middle the measured factor lies on the curve of counted samples and above the paper's. Below, the measured share stays flat at one minus delta while the paper's falls away to one half."}} tags=["hide-input"]
+# %% figure="fig-binary-update" tags=["hide-input"]
 until = int(max(slow.early_stops))
 early = slow.table[slow.table["epoch"] <= until].copy()
 early["paper"] = (1 - early["alpha"]) / (1 + early["alpha"])
@@ -567,7 +541,7 @@ ledger.check(
 # In the theory's own setting (full batch, NTK parameterisation, $f(w_0)=1/2$): each step lowers the loss of the clean
 # subset and raises that of the noisy one (Theorem 4.4), and $\alpha_t$ grows (Theorem 4.5).
 
-# %% mystnb={"figure": {"caption": "Theorems 4.4 and 4.5 with full-batch gradient descent. Top: loss of the clean and the noisy subset, step by step. Bottom: the ratio α of noisy to clean gradient length for each class and for their sums.", "name": "fig-binary-theorems"}, "image": {"alt": "Two panels over gradient steps. Above, the noisy subset's loss rises and the clean subset's falls in every step, both starting from ln 2. Below, three curves of alpha rise steadily from the ratio of the counts."}} tags=["hide-input"]
+# %% figure="fig-binary-theorems" tags=["hide-input"]
 fig, (losses, alpha) = figures.panels(2, height=2.4)
 figures.curve(losses, theory.wide("clean_loss"), figures.CLEAN, "clean")
 figures.curve(losses, theory.wide("noisy_loss"), figures.NOISY, "noisy")
@@ -640,7 +614,7 @@ ledger.check(
 # clean samples' losses over that of the noisy ones. At the start all losses are equal, so the proxy gives the ratio of
 # the counts whatever the gradients do; later it falls further than the true ratio.
 
-# %% mystnb={"figure": {"caption": "The ratio of summed losses, used elsewhere as a stand-in, beside the true ratio of gradient lengths (larger step).", "name": "fig-binary-proxy"}, "image": {"alt": "Two falling curves up to the early stop. Both begin at the ratio of the counts; the sum of losses ends below one, the true ratio at about one or above."}} tags=["hide-input"]
+# %% figure="fig-binary-proxy" tags=["hide-input"]
 table = fit.table.copy()
 table["proxy"] = (1 - noise_rate) * table["clean_loss"] / (noise_rate * table["noisy_loss"])
 until = int(max(fit.early_stops))

@@ -23,34 +23,12 @@
 # in order but not in size, and the deepest also bend the order a little.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, paper: smoke measures live in seconds, best is the largest recorded
 width: Optional[int] = None  # neurons of each hidden layer in Figures 2 and 3; None: the paper's 512 (smoke: 128)
 seeds: Optional[int] = None  # how many; None: as many as the profile has
@@ -69,8 +47,9 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib.paper.angles import CircleAngles, PairAngles
+from lib import experiments, records
 from lib.data import DataConfig
+from lib.paper.angles import CircleAngles, PairAngles
 
 ALL_WIDTHS = tuple(2**k for k in range(6, 16))  # 64 to 32,768
 
@@ -95,10 +74,7 @@ def plan(profile: str) -> dict[str, list]:
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 
-chapters.check_parameters("03_model_derivative", globals())
-profile = chapters.best_profile(profile, plan, among=("paper",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("03_model_derivative", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("03_model_derivative", globals(), plan, among=("paper",))
 show.markdown(f"Profile `{profile}`.")
 
 
@@ -177,7 +153,7 @@ in_errors = [np.abs(value - closed_form(sampled, "relu")) / error for value, err
 # Second check: networks of finite width. Their error should shrink like one over the square root of the width.
 
 
-# %% mystnb={"figure": {"caption": "Theorem 3.1 at finite width: error of cos θ_h against the closed form over all angles and base points, root mean square and largest, for two-layer ReLU and linear networks. Dotted: one over the square root of the width.", "name": "fig-derivative-widths"}, "image": {"alt": "On doubly logarithmic axes four curves fall in parallel straight lines with the width, along the dotted line of slope minus one half."}} tags=["hide-input"]
+# %% figure="fig-derivative-widths" tags=["hide-input"]
 def by_width(some: records.Runs, activation: str, measure):
     """One number for each width (rows) and seed (columns) from the errors of the cosine."""
     table = some.table
@@ -273,7 +249,7 @@ show.markdown(
 # holds in depth.
 
 
-# %% mystnb={"figure": {"caption": "Figure 2 of the paper: the angle between model derivatives over the angle between inputs, for networks of 2, 3 and 5 layers at initialisation. Top: ReLU, with the closed form of Theorem 3.1 dotted. Bottom: linear. Lines are means over seeds and base points, bands reach from least to most of the seeds' means.", "name": "fig-derivative-depth"}, "image": {"alt": "Above, the two-layer curve rises steeply from zero, lies on the dotted closed form and levels off near ninety degrees; the curves of three and five layers rise more steeply, cross it at about seventy degrees, and level off lower. Below, the three linear curves lie on the diagonal."}} tags=["hide-input"]
+# %% figure="fig-derivative-depth" tags=["hide-input"]
 def angle_curve(some: records.Runs):
     """Mean theta_h over base points: a row for each theta_d, a column a seed."""
     table = some.table
@@ -355,7 +331,7 @@ ledger.check(
 # inner product is $x^\top M z$ with one positive definite matrix $M$, a circle seen at a slant. They are drawn, not judged.)
 
 
-# %% mystnb={"figure": {"caption": "Corollary 3.2 counted: steps of two degrees, up to θ_d = 90°, in which θ_h falls, as a share of all steps; every seed and base point. Open circle: any fall; filled: a fall of more than one degree.", "name": "fig-derivative-corollary"}, "image": {"alt": "Six rows, one a network. Linear networks and the two-layer ReLU network have shares of zero or next to it; the ReLU networks of three and five layers have a small share of falling steps, and next to none by more than a degree."}} tags=["hide-input"]
+# %% figure="fig-derivative-corollary" tags=["hide-input"]
 def falls(run: records.Run, least: float = 0.0) -> int:
     """Steps up to 90 degrees in which theta_h falls by more than ``least`` degrees."""
     count = 0
@@ -420,9 +396,10 @@ ledger.check(
 # Points of two clusters a right angle apart; the derivatives of a three-layer ReLU network at its initialisation. Pairs
 # from one cluster should make smaller angles than pairs from different ones.
 
-# %% mystnb={"figure": {"caption": "Figure 3 of the paper. Top: two clusters in the plane. Bottom: distribution of the angle between the model derivatives of pairs, within a cluster and between the two; mean over seeds, bands from least to most.", "name": "fig-derivative-clusters"}, "image": {"alt": "Above, two round clouds of points, at the upper left and the upper right, told apart by marker. Below, the histogram of pairs within a cluster peaks at about twenty degrees, that of pairs between clusters at about seventy-five; they do not overlap visibly."}} tags=["hide-input"]
-from lib.data import load
+# %% figure="fig-derivative-clusters" tags=["hide-input"]
 from dataclasses import replace
+
+from lib.data import load
 
 clusters = runs["clusters"]
 task = load(replace(clusters[0].experiment.data, subset_seed=0))

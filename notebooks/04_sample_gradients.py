@@ -23,34 +23,12 @@
 # output does not start near one half. With outputs that do, it is.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, paper: smoke measures live in seconds, best is the largest recorded
 noise_rate: float = 0.3  # delta: share of the labels of each class that are wrong
 width: Optional[int] = None  # neurons of the hidden layer; None: 512 (smoke: 128)
@@ -76,9 +54,10 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib.press import readings
-from lib.paper.angles import BatchDirections, StartAngles
+from lib import experiments
 from lib.experiments import DataConfig, ModelConfig, NoiseConfig
+from lib.paper.angles import BatchDirections, StartAngles
+from lib.press import readings
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -105,10 +84,7 @@ def plan(profile: str) -> dict[str, list]:
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 
-chapters.check_parameters("04_sample_gradients", globals())
-profile = chapters.best_profile(profile, plan, among=("paper",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("04_sample_gradients", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("04_sample_gradients", globals(), plan, among=("paper",))
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 
 
@@ -120,7 +96,7 @@ angles = {name: readings.Angles(some) for name, some in runs.items() if name != 
 # What § 3.2 expects of each class: clean samples at small angles; noisy ones mirrored, at 180° minus those, their sum
 # at almost 180°; other samples aligned with neither, with a large component at right angles.
 
-# %% mystnb={"figure": {"caption": "Figure 4 of the paper: angles of sample-wise gradients to the clean subset's gradient, at initialisation, for the first class. Top: the two clusters. Bottom: zeros (against ones), default initialisation. Lines are means over seeds, bands from least to most; long-dashed verticals: the angle of the noise and of the other subset's summed gradient.", "name": "fig-start-angles"}, "image": {"alt": "Two panels of three histograms each. Clean samples lie at small angles, noisy ones mirror them close to 180 degrees, other samples lie between 90 and 150 degrees. The noise subset's sum stands at almost 180 degrees, the other subset's well below."}} tags=["hide-input"]
+# %% figure="fig-start-angles" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
 for axes, name, title in zip(places, ("clusters", "default"), ("two clusters", "0 v 1"), strict=True):
     some = angles[name]
@@ -192,7 +168,7 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
 # $\frac{1-\delta}{\delta}\cdot\frac{1-\bar f}{\bar f}$, with $\bar f$ the mean output on the class; for the other class the
 # fraction is turned over.
 
-# %% mystnb={"figure": {"caption": "Equation 8 under three initialisations: the measured ratio of clean to noisy gradient length, for each seed and class, over what the residuals predict without assuming an output of one half. Dotted: equality. Thin lines: (1 − δ)/δ.", "name": "fig-start-eq8"}, "image": {"alt": "A scatter on doubly logarithmic axes. The circles of the paper's initialisation spread over many orders of magnitude, near the line of equality for moderate ratios; the triangles of the default and the squares of the antisymmetric initialisation sit together at the nominal ratio."}} tags=["hide-input"]
+# %% figure="fig-start-eq8" tags=["hide-input"]
 nominal = (1 - noise_rate) / noise_rate
 looks = {"paper": (figures.NOISY, "o"), "default": (figures.CLEAN, "^"), "antisymmetric": (figures.FIRST, "s")}
 fig, (axes,) = figures.panels(1, height=4.2)
@@ -259,7 +235,7 @@ for init, words in says.items():
 # Stochastic gradient descent follows mini-batches. Remark 4.3: if the batch is not too small, so that most of its labels
 # are right, its gradient with the given labels is still in line with that with the true ones.
 
-# %% mystnb={"figure": {"caption": "Remark 4.3 at initialisation: cosine between the gradient of a mini-batch with its given labels and the same batch's gradient with its true labels, over the batch size. Line: mean; band: 10th to 90th percentile of the draws of all seeds.", "name": "fig-start-batches"}, "image": {"alt": "The mean cosine rises with the batch size and the band around it narrows. For batches of eight the band reaches far down."}} tags=["hide-input"]
+# %% figure="fig-start-batches" tags=["hide-input"]
 batches = runs["batches"].table
 by_size = batches.groupby("batch_size")["cosine"]
 fig, (axes,) = figures.panels(1, height=2.8)

@@ -23,34 +23,12 @@
 # photographs our scale shows the beginning only.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 noise_rate: Optional[float] = None  # delta; None: the paper's, 0.3 for the digits and 0.4 for the photographs
 seeds: Optional[int] = None  # how many; None: as many as the profile has
@@ -75,9 +53,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lib import experiments, records
 from lib.paper import dynamics, presets
-from lib.press import readings
 from lib.paper.angles import StartAngles
+from lib.press import readings
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -104,13 +83,8 @@ def plan(profile: str) -> dict[str, list]:
     return made
 
 
-chapters.check_parameters("05_many_classes", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
+profile, runs, ledger = chapters.open_chapter("05_many_classes", globals(), plan)
 cnn, resnet = runs["cnn"], runs["resnet"]
-ledger = claims.Ledger("05_many_classes", profile, live=any(run.live for some in runs.values() for run in some))
 rates = {name: some[0].experiment.noise.noise_rate for name, some in runs.items()}
 
 
@@ -132,7 +106,7 @@ for name, some in runs.items():
 # then rises. Figure 7 splits the training set as Figure 5 does. The error on the noisy subset starts at 0.9, not at one
 # half: a guess among ten rarely hits the wrong label. It should rise from there towards 1.
 
-# %% mystnb={"figure": {"caption": "Figures 1 and 7 (top) of the paper: the CNN. Top: training error on the clean and the noisy subset. Middle: mean Euclidean norm of the residual on the two. Bottom: error on the whole training set and on the test set. Dashed line: mean early stopping epoch, grey: its range over seeds; bands from least to most.", "name": "fig-many-cnn"}, "image": {"alt": "Three panels over epochs. The noisy subset's error climbs from nine tenths to almost one before the early stop and falls later; the clean one's drops early. The residuals do the same. The test error makes a U far below the noise rate."}} tags=["hide-input"]
+# %% figure="fig-many-cnn" tags=["hide-input"]
 show.figure(dynamics.three_panels(cnn, rates["cnn"]))
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -143,7 +117,7 @@ dynamics.check(
     ledger, cnn, rates["cnn"], id="cnn", of="ten classes, CNN", source="§ 5, Figs. 1 and 7 top", figure="fig-many-cnn"
 )
 
-# %% mystnb={"figure": {"caption": "Figure 7 (bottom) of the paper: the ResNet-9, panels as above.", "name": "fig-many-resnet"}, "image": {"alt": "Three panels over epochs as for the CNN. The noisy subset's error rises a little above its start and falls later; the clean one's falls; the test error falls and then rises again."}} tags=["hide-input"]
+# %% figure="fig-many-resnet" tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -172,7 +146,7 @@ if (least > rates["resnet"] / 2).all():
 # %% [markdown]
 # ## Subset losses (Figure 11, middle and right)
 
-# %% mystnb={"figure": {"caption": "Figure 11 (middle, right) of the paper: mean cross-entropy on the clean and the noisy subset, for the CNN and the ResNet-9.", "name": "fig-many-losses"}, "image": {"alt": "Two panels over epochs. The CNN's loss on the noisy subset rises from ln 10 to a hump before the early stop and falls later, that on the clean subset falls throughout. For the ResNet both jump in the first epoch; then the clean one's falls and the noisy one's stays until after the early stop."}} tags=["hide-input"]
+# %% figure="fig-many-losses" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
 for axes, some, title in zip(places, (cnn, resnet), ("CNN", "ResNet-9"), strict=True):
     figures.curve(axes, some.wide("clean_loss"), figures.CLEAN, "clean")
@@ -215,7 +189,7 @@ for name, some in (("cnn", cnn), ("resnet", resnet)):
 # until the early stop. On the eight other logits the same sample counts as rightly labelled: its gradient over all logits
 # at once opposes the clean ones only weakly.
 
-# %% mystnb={"figure": {"caption": "Figure 8 of the paper: length of the clean over the noisy subset's gradient on the class's own logit up to the latest early stop; geometric mean over the ten classes (line and band over seeds) and the classes of the first seed (thin). Dotted: (C − 1)(1 − δ)/δ, and balance.", "name": "fig-many-ratio"}, "image": {"alt": "Two panels on a logarithmic axis. Both ratios start at the dotted level. The CNN's falls steeply within a few epochs to near one; the ResNet's rises once, then falls slowly and ends well above one. Single classes scatter around the mean."}} tags=["hide-input"]
+# %% figure="fig-many-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
 starts = {}
 for axes, name, title in zip(places, ("cnn", "resnet"), ("CNN", "ResNet-9"), strict=True):
@@ -294,7 +268,7 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
 # In terms of $\hat g^{(c)}$, the gradient of class $c$ with its true labels: $g_{noise}^{(c)} \approx
 # -\delta\,\hat g^{(c)}/(C-1)$ and $g_{clean}^{(c)} \approx (1-\delta)\,\hat g^{(c)}$, in direction and in length.
 
-# %% mystnb={"figure": {"caption": "Equation 14 at initialisation: lengths of the clean and the noisy subset's gradient along the true-label gradient of their class, over its length, as multiples of what the equation says; each class in each seed.", "name": "fig-many-eq14"}, "image": {"alt": "Two panels, CNN and ResNet-9, ten classes each. The clean shares lie on the line at one; the noisy shares scatter around it by a tenth or so."}} tags=["hide-input"]
+# %% figure="fig-many-eq14" tags=["hide-input"]
 shares = {}
 fig, places = figures.panels(2, height=2.2)
 for axes, name, title in zip(places, ("angles", "resnet start"), ("CNN", "ResNet-9"), strict=True):
@@ -351,7 +325,7 @@ for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
 # ten what § 3.2 said of two classes: clean at small angles, noise mirrored and sharply opposite, "other" (the clean
 # samples of the nine other classes) clearly separated from the class, with a non-trivial orthogonal component.
 
-# %% mystnb={"figure": {"caption": "Figure 10 of the paper: angles of single-logit sample-wise gradients to the clean subset's gradient, for each of the ten logits of the CNN at initialisation, every training image. Long-dashed verticals: the summed gradients of the noise and the other subset.", "name": "fig-many-angles"}, "image": {"alt": "Ten small panels of three histograms. In each the clean samples lie around thirty degrees, the noisy ones around one hundred and fifty, and the other samples around one hundred and forty, largely under the noisy ones."}} tags=["hide-input"]
+# %% figure="fig-many-angles" tags=["hide-input"]
 angles, all_angles = readings.Angles(runs["angles"]), readings.Angles(runs["all angles"])
 fig, places = figures.panels(10, height=1.35)
 for c, axes in enumerate(places):

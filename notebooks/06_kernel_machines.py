@@ -22,34 +22,12 @@
 # kernels; how much of its left half, the fall, one sees depends on how the labels are coded.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke computes live in seconds, best is the largest recorded
 noise_rate: float = 0.4  # delta: share of the labels of each class that are wrong
 laplacian_scale: Optional[float] = None  # width of the Laplacian kernel; None: the profile's
@@ -73,8 +51,9 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib.paper import dynamics
+from lib import experiments
 from lib.experiments import DataConfig, NoiseConfig
+from lib.paper import dynamics
 from lib.paper.kernels import KernelMachine
 
 
@@ -113,19 +92,14 @@ def plan(profile: str) -> dict[str, list]:
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 
-chapters.check_parameters("06_kernel_machines", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("06_kernel_machines", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("06_kernel_machines", globals(), plan)
 size = runs["laplacian, zero-one"][0].experiment.data.train_size
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}, {f'{size:,}' if size else 'all'} training images.")
 
 # %% [markdown]
 # ## The U (Figure 9)
 
-# %% mystnb={"figure": {"caption": "Figure 9 of the paper: test and training error of kernel machines over the steps of gradient descent, targets 0 and 1. Bands from least to most of the seeds.", "name": "fig-kernel-u"}, "image": {"alt": "Two panels, Laplacian and Gaussian kernel, over steps on a logarithmic axis up to a billion. The test error falls from one half to well below the noise rate within a hundred steps and then rises towards it; the training error stays at the noise rate for long and then falls to zero."}} tags=["hide-input"]
+# %% figure="fig-kernel-u" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7)
 steps_axis(places, 0)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
@@ -206,7 +180,7 @@ ledger.check(
 # only the large eigenvalues, that is what the images of a class have in common; it falls when the small eigenvalues,
 # which single images out, catch up.
 
-# %% mystnb={"figure": {"caption": "Error on the clean and the noisy subset over the steps, targets 0 and 1.", "name": "fig-kernel-subsets"}, "image": {"alt": "Two panels. In both the noisy subset's error climbs to about nine tenths by the bottom of the U and falls to zero some thousand steps later; the clean subset's falls early."}} tags=["hide-input"]
+# %% figure="fig-kernel-subsets" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
 steps_axis(places, 0)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
@@ -242,7 +216,7 @@ for kernel in ("laplacian", "gaussian"):
 # classifier: the class whose labels weigh more around the image wins. The left half of the U shrinks to what is better
 # than that; how much is left of it depends on the kernel.
 
-# %% mystnb={"figure": {"caption": "The same machines with the two codings of the labels: test error over the steps.", "name": "fig-kernel-coding"}, "image": {"alt": "Two panels. With targets zero and one the test error begins at one half and falls for tens of steps; with minus one and one it begins lower. Later the two curves become one."}} tags=["hide-input"]
+# %% figure="fig-kernel-coding" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
 steps_axis(places, 1)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):

@@ -21,34 +21,12 @@
 # the early stage goes much the same from narrow to wide.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 noise_rate: float = 0.4  # delta: share of the labels of each class that are wrong
 seeds: Optional[int] = None  # how many; None: as many as the profile has
@@ -63,6 +41,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
+from lib import experiments, records
 from lib.paper import dynamics, presets
 from lib.press import readings
 
@@ -76,13 +55,8 @@ def plan(profile: str) -> dict[str, list]:
     }
 
 
-chapters.check_parameters("07_width", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
-profile = chapters.best_profile(profile, plan)
+profile, runs, ledger = chapters.open_chapter("07_width", globals(), plan)
 groups = plan(profile)
-runs = records.obtain_groups(groups, fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("07_width", profile, live=any(run.live for some in runs.values() for run in some))
 widths = [int(name) for name in runs]
 some = runs[str(widths[0])]
 size = some[0].experiment.data.train_size
@@ -94,7 +68,7 @@ show.markdown(
 # %% [markdown]
 # ## The early stage at every width (Figure 12)
 
-# %% mystnb={"figure": {"caption": "Figure 12 of the paper: error on the clean and the noisy subset and on the test set, for networks of different width. Dashed: mean early stop of that width. Bands from least to most of the seeds.", "name": "fig-width-dynamics"}, "image": {"alt": "One panel a width. In each the noisy subset's error climbs to about nine tenths before the early stop and then falls, the clean subset's falls early, and the test error makes a U."}} tags=["hide-input"]
+# %% figure="fig-width-dynamics" tags=["hide-input"]
 drawn = widths if len(widths) <= 4 else [widths[round(i * (len(widths) - 1) / 3)] for i in range(4)]
 fig = dynamics.conditions({f"{width} neurons": runs[str(width)] for width in drawn}, [noise_rate] * len(drawn))
 show.figure(fig)
@@ -137,7 +111,7 @@ ledger.check(
 #
 # The paper draws no trend. Here are six numbers of each run, over the width.
 
-# %% mystnb={"figure": {"caption": "What the width changes. From above: peak of the noisy subset's error up to the early stop; test error at the early stop and in the last epoch; ratio of clean to noisy gradient length at the early stop; early stopping epoch, and first epoch with at most 1 % training error (left out where a seed never gets there). Means over seeds, bands from least to most.", "name": "fig-width-summary"}, "image": {"alt": "Four panels over the width on a logarithmic axis. Noisy peak, test errors and ratio change little with the width."}} tags=["hide-input"]
+# %% figure="fig-width-summary" tags=["hide-input"]
 import pandas as pd
 
 

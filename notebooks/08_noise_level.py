@@ -21,34 +21,12 @@
 # picture is the same at every level, and the start is where the theory puts it.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -66,6 +44,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lib import experiments
 from lib.paper import dynamics, presets
 from lib.press import readings
 
@@ -85,10 +64,7 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("08_noise_level", globals())
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("08_noise_level", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("08_noise_level", globals(), plan)
 last_epoch = min(some[0].experiment.train.epochs for some in runs.values())
 runs = {name: some.until(last_epoch) for name, some in runs.items()}
 rates = [float(name) for name in runs]
@@ -99,7 +75,7 @@ show.markdown(f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {'
 # %% [markdown]
 # ## The early stage at every noise level (Figure 13)
 
-# %% mystnb={"figure": {"caption": "Figure 13 of the paper: error on the clean and the noisy subset and on the test set, for different shares of wrong labels. Dashed: mean early stop at that rate; dotted: the rate. Bands from least to most of the seeds.", "name": "fig-noise-dynamics"}, "image": {"alt": "One panel a noise rate. In each the noisy subset's error rises from nine tenths to almost one before the early stop and falls later; the clean one's falls; the test error makes a U below the rate."}} tags=["hide-input"]
+# %% figure="fig-noise-dynamics" tags=["hide-input"]
 fig = dynamics.conditions({f"δ = {rate:g}": runs[str(rate)] for rate in rates}, rates)
 show.figure(fig)
 
@@ -149,7 +125,7 @@ ledger.check(
 # § 5: at initialisation the ratio of clean to noisy gradient on a class's own logit is about $(C-1)(1-\delta)/\delta$:
 # from 81 at 10 % down to 13.5 at 40 %. By the early stop it should have faded to about 1.
 
-# %% mystnb={"figure": {"caption": "Ratio of clean to noisy gradient length, geometric mean over the ten classes, over the noise rate: at initialisation with the theory dotted, and at the early stop. Each seed a mark.", "name": "fig-noise-ratio"}, "image": {"alt": "On a logarithmic axis the marks at initialisation lie on the falling dotted curve; those at the early stop lie a little above one at all noise rates."}} tags=["hide-input"]
+# %% figure="fig-noise-ratio" tags=["hide-input"]
 first = by_rate(lambda some: some.wide("ratio").iloc[0])
 stop = by_rate(lambda some: some.at_early_stop("ratio"))
 fig, (axes,) = figures.panels(1, height=3.2)

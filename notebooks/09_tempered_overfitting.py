@@ -22,34 +22,12 @@
 # below the noise rate.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -65,6 +43,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 import numpy as np
 import pandas as pd
 
+from lib import experiments, records
 from lib.paper import presets
 from lib.press import readings
 
@@ -81,10 +60,7 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("09_tempered_overfitting", globals())
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("09_tempered_overfitting", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("09_tempered_overfitting", globals(), plan)
 rates = presets.RATES[profile]
 widths = presets.WIDTHS[profile]
 show.markdown(f"Profile `{profile}`.")
@@ -95,7 +71,7 @@ for rate in rates:
 # ## How bad in the end?
 
 
-# %% mystnb={"figure": {"caption": "Test error over the noise rate: at the early stop and after the last epoch, when all labels are fitted. Dotted: the noise rate itself, and a guess. Means over seeds, bands from least to most.", "name": "fig-tempered-final"}, "image": {"alt": "The final test error lies along the dotted diagonal, below one half; the error at the early stop lies far below and rises little with the noise rate."}} tags=["hide-input"]
+# %% figure="fig-tempered-final" tags=["hide-input"]
 def by_rate(measure) -> dict[float, np.ndarray]:
     """An array over seeds for each noise rate."""
     found = readings.each_condition(runs, rates, measure, prefix="δ ")
@@ -165,7 +141,7 @@ ledger.check(
 # tenth of the epochs, from where it is highest after the early stop to the end. A fall of a tenth of the noise rate or
 # more we call a descent. (The highest of many noisy means is too high by chance: small falls mean nothing.)
 
-# %% mystnb={"figure": {"caption": "Looking for a second descent. Top: test error over the epochs for the narrowest, a middle and the widest network (running median of nine epochs, mean over seeds, bands from least to most). Bottom: fall of the mean over a tenth of the epochs from where it is highest after the early stop to the end, over the width.", "name": "fig-tempered-second"}, "image": {"alt": "Above, three curves fall, rise and stay up, or come down slightly. Below, the fall from the highest point to the end over the width, each seed a mark, with a dotted line at a tenth of the noise rate."}} tags=["hide-input"]
+# %% figure="fig-tempered-second" tags=["hide-input"]
 noise_rate = runs[f"width {widths[0]}"][0].experiment.noise.noise_rate
 
 

@@ -22,34 +22,12 @@
 # what "early stopping point" means matters more than any of them.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -78,6 +56,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lib import experiments, records
 from lib.beyond import presets as beyond_presets
 from lib.paper import dynamics, presets
 from lib.press import readings
@@ -124,10 +103,7 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("10_deviations", globals())
-profile = chapters.best_profile(profile, plan, among=("cpu",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("10_deviations", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("10_deviations", globals(), plan, among=("cpu",))
 variants = [name for name in runs if name != "cnn" and not name.startswith("padding")]
 noise_rate = runs["our choice"][0].experiment.noise.noise_rate
 show.markdown(
@@ -137,7 +113,7 @@ show.markdown(
 # %% [markdown]
 # ## One choice at a time
 
-# %% mystnb={"figure": {"caption": "What the open choices change, one at a time. From above: peak of the noisy subset's error up to the early stop; test error at the early stop; ratio of clean to noisy gradient length at the early stop; test error in the last epoch. Dots: means over seeds, lines from least to most.", "name": "fig-deviations"}, "image": {"alt": "Four panels with a row for each variant. Most rows agree within their spread; the initialisation of section 3.1 stands apart, with a low noisy peak and a high test error at the early stop."}} tags=["hide-input"]
+# %% figure="fig-deviations" tags=["hide-input"]
 columns = {
     "noisy error, peak": {name: np.array(runs[name].each(dynamics.noisy_peak)) for name in variants},
     "test error, early stop": {name: runs[name].at_early_stop("test_error") for name in variants},
@@ -199,7 +175,7 @@ for id, (words, names) in choices.items():
 # "Early stopping point" is nowhere defined in the paper. We take the epoch of least test error, which nobody has in
 # practice. So are the others here: they need clean test labels, or to know which labels are wrong.
 
-# %% mystnb={"figure": {"caption": "Stopping rules on the trainings of our choice: test error at the epoch that each rule picks. Dots: means over seeds, lines from least to most.", "name": "fig-deviations-stop"}, "image": {"alt": "Five rows, a rule each. Least test error and peak of the noisy error give low test errors, least test loss and gradients in balance larger ones, and no stop the largest."}} tags=["hide-input"]
+# %% figure="fig-deviations-stop" tags=["hide-input"]
 ours = runs["our choice"]
 
 
@@ -247,7 +223,7 @@ ledger.check(
 # For ten classes $f - y$ is a vector, and § 5 does not say in which norm its figures are drawn. In the sum norm it is
 # $2(1 - f_y)$, where $f_y$ is the probability of the given label; the largest entry is half of that.
 
-# %% mystnb={"figure": {"caption": "Mean residual of the CNN on the clean and the noisy subset in two norms.", "name": "fig-deviations-norm"}, "image": {"alt": "Two panels over epochs with the same shape: the noisy subset's residual rises until the early stop and falls later, the clean one's falls. The rise is larger in the Euclidean norm."}} tags=["hide-input"]
+# %% figure="fig-deviations-norm" tags=["hide-input"]
 cnn = runs["cnn"]
 fig, places = figures.panels(2, height=2.1)
 for axes, suffix, title in zip(places, ("", "_l1"), ("Euclidean", "sum of absolute values"), strict=True):
@@ -294,7 +270,7 @@ parameters = {
 }
 show.markdown(f"{parameters[0]:,} parameters without padding, {parameters[1]:,} with a padding of 1.")
 
-# %% mystnb={"figure": {"caption": "The CNN without and with padding: error on the clean and the noisy subset and on the test set.", "name": "fig-deviations-padding"}, "image": {"alt": "Two panels that look alike: noisy error up and later down, clean error down, test error in a U."}} tags=["hide-input"]
+# %% figure="fig-deviations-padding" tags=["hide-input"]
 padded = {f"padding {p}": runs[f"padding {p}"] for p in (0, 1)}
 fig = dynamics.conditions(padded, [some[0].experiment.noise.noise_rate for some in padded.values()])
 show.figure(fig)

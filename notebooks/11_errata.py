@@ -20,34 +20,12 @@
 # finding. Whoever builds on a formula should know which.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
 noise_rate: float = 0.4  # delta in the live checks of Equations 10 and 30 and of A.4
 seeds: Optional[int] = None  # how many; None: as many as the profile has
@@ -97,10 +75,11 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 import numpy as np
 import pandas as pd
 
-from lib.paper import presets
+from lib import experiments
 from lib.experiments import DataConfig, Experiment, ModelConfig, NoiseConfig, TrainConfig
 from lib.gradients import own_class_subsets, subset_gradients
 from lib.observe import sample_losses
+from lib.paper import presets
 from lib.train import train
 
 
@@ -140,11 +119,6 @@ def history(seed: int, model: ModelConfig, train_config: TrainConfig) -> pd.Data
     return pd.DataFrame(rows).set_index("epoch")
 
 
-chapters.check_parameters("11_errata", globals())
-if noise_rate == 0:
-    raise ValueError("noise_rate is 0: these identities are about wrong labels, and need some")
-
-
 def plan(profile: str) -> dict[str, list]:
     """The recorded trainings that the last part uses."""
     small = profile == "smoke"
@@ -155,9 +129,7 @@ def plan(profile: str) -> dict[str, list]:
     }
 
 
-profile = chapters.best_profile(profile, plan, among=("cpu",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("11_errata", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("11_errata", globals(), plan, among=("cpu",))
 live = claims.Ledger("11_errata", "smoke", live=True)
 count = chapters.default(seeds, 3)
 steps = [history(seed, THEORY, TrainConfig(lr=0.1, epochs=40, batch_size=None)) for seed in range(count)]
@@ -167,7 +139,7 @@ long = [
 ]
 
 
-# %% mystnb={"figure": {"caption": "Equation 30, measured: the true-label gradient in multiples of minus the noisy subset's (along its own direction), and the factors that the equation prints, that Eq. 10 would give, and that counting samples gives. Full-batch descent in the theory's setting; bands over seeds.", "name": "fig-errata-eq30"}, "image": {"alt": "Four curves over gradient steps. The measured factor lies on that of counted samples; the factor of Equation 10 starts with them and departs; the printed one lies far below."}} tags=["hide-input"]
+# %% figure="fig-errata-eq30" tags=["hide-input"]
 def wide(some: list[pd.DataFrame], column) -> pd.DataFrame:
     """A column, or a function of the table: a row an epoch, a column a seed."""
     columns = [one[column] if isinstance(column, str) else column(one) for one in some]
@@ -235,7 +207,7 @@ live.check(
 # that know nothing of the sample, at the start. Once the network has fitted wrong labels, it is wrong on exactly those
 # samples that $\hat D$ has and $D_{clean}$ has not. (Here the network of the chapter on binary dynamics at `smoke`.)
 
-# %% mystnb={"figure": {"caption": "Appendix A.4, measured: mean loss with true labels on the clean subset and on the whole training set, over a training that fits the noise; bands over seeds.", "name": "fig-errata-a4"}, "image": {"alt": "Two curves over epochs start together and part: the clean subset's loss goes down while that of the whole set with its true labels climbs to several times its start."}} tags=["hide-input"]
+# %% figure="fig-errata-a4" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.7)
 figures.curve(axes, wide(long, "clean_loss"), figures.CLEAN, "clean")
 figures.curve(axes, wide(long, "truth_loss"), figures.NOISY, "all, true labels")
@@ -279,7 +251,7 @@ live.check(
 #
 # Three of them measured on our recorded trainings:
 
-# %% mystnb={"figure": {"caption": "The stand-in of the earlier notebook: ratio of summed losses (clean over noisy) beside the ratio of gradient lengths, for ten classes (CNN, top) and two (fully connected, bottom), up to the latest early stop.", "name": "fig-errata-proxy"}, "image": {"alt": "Above, the true ratio starts at about twenty while the ratio of losses starts at about two and falls below one. Below, both start at one and a half and the ratio of losses falls further."}} tags=["hide-input"]
+# %% figure="fig-errata-proxy" tags=["hide-input"]
 proxies = {}
 fig, places = figures.panels(2, height=2.5, common=False)
 for axes, name, title in zip(places, ("cnn", "fcn"), ("ten classes", "two classes"), strict=True):

@@ -22,34 +22,12 @@
 # collapse is real, and it needs no wrong label: it is a gradient that is followed too far before anyone looks again.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -122,11 +100,8 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("12_two_gradients", globals())
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
+profile, runs, ledger = chapters.open_chapter("12_two_gradients", globals(), plan)
 scans = {name: readings.Scan(some) for name, some in runs.items()}
-ledger = claims.Ledger("12_two_gradients", profile, live=any(run.live for some in runs.values() for run in some))
 one = runs["rates"][0].experiment
 mixes = scans["rates"].mixes
 high = max(RATES[profile])
@@ -142,7 +117,7 @@ show.markdown(
 # rises steeply. So *more* of the right gradient makes it worse. Beside it the same with a clean gradient that is computed
 # at every step.
 
-# %% mystnb={"figure": {"caption": "Test error after training with 80 % wrong labels, over the share λ of the clean gradient: computed anew every 16 steps, and every step. Means over seeds, bands from least to most.", "name": "fig-two-collapse"}, "image": {"alt": "With K = 16 the error falls from about a half to a tenth at λ near a third and rises beyond to more than a half. With K = 1 it falls and stays low up to λ = 1."}} tags=["hide-input"]
+# %% figure="fig-two-collapse" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.4)
 figures.band(axes, mixes, scans["rates"].over_mixes("test_error", high), figures.NOISY, "K = 16")
 figures.band(axes, mixes, scans["K 1"].over_mixes("test_error"), figures.CLEAN, "K = 1", "s")
@@ -191,7 +166,7 @@ ledger.check(
 # Two phase pictures. Downwards in the first the noise rate grows, at $K = 16$; downwards in the second $K$ grows, at
 # $\delta = 0.8$. If noise caused the collapse, it would vanish at the top of the first picture.
 
-# %% mystnb={"figure": {"caption": "Test error in percent (mean over seeds) over λ and noise rate at K = 16 (above), and over λ and K at noise rate 0.8 (below). Darker is worse.", "name": "fig-two-phases"}, "image": {"alt": "Two tables of shaded numbers. Above: at the right the errors are high for every noise rate, also without noise; the boundary moves to smaller λ as the noise grows. Below: errors stay small for small K at all λ, and grow from the right as K grows."}} tags=["hide-input"]
+# %% figure="fig-two-phases" tags=["hide-input"]
 rates, refreshes = RATES[profile], REFRESHES[profile]
 by_rate = np.stack([scans["rates"].over_mixes("test_error", rate).mean(1) for rate in rates])
 by_refresh = np.stack(
@@ -229,7 +204,7 @@ ledger.check(
 # The same staleness $S$ can be had from few steps with a large learning rate, from many with a small one, or from
 # momentum. If $S$ is what counts, all ways to one $S$ must give about the same error.
 
-# %% mystnb={"figure": {"caption": "Test error at λ = 0.65 and noise rate 0.8 over the staleness S = K × learning rate / (1 − momentum). Each mark is one way to that staleness (mean over seeds, bars from least to most); marks differ by what was varied.", "name": "fig-two-staleness"}, "image": {"alt": "Marks of four shapes over staleness on a logarithmic axis: errors are low up to a staleness of about eight and rise steeply beyond, whatever was varied."}} tags=["hide-input"]
+# %% figure="fig-two-staleness" tags=["hide-input"]
 base = one.dual
 ways = {(k, base.lr, base.momentum): f"K {k}" for k in refreshes if k != 16}
 ways |= {way: f"way {way}" for way in WAYS[profile]}
@@ -292,7 +267,7 @@ ledger.check(
 # 1, so that it does not shrink when there is little left to learn. Each is changed alone. Two more rows: the mix scaled to
 # length 1 as a whole, and leaky ReLU.
 
-# %% mystnb={"figure": {"caption": "Test error at λ = 0.35, 0.5 and 0.65 with noise rate 0.8 when one thing is changed. Means over seeds, bars from least to most.", "name": "fig-two-controls"}, "image": {"alt": "Seven groups of three marks. Errors at λ = 0.65 are low where the clean gradient is computed at every step, from the same or another batch, and high in all other rows, a little lower with leaky ReLU."}} tags=["hide-input"]
+# %% figure="fig-two-controls" tags=["hide-input"]
 rows = {"original: same batch, K = 16": [error("rates", mix, high) for mix in SOME]}
 rows["same batch, K = 1"] = [error("K 1", mix) for mix in SOME]
 rows |= {name: [error(name, mix) for mix in SOME] for name in CONTROLS}
@@ -344,7 +319,7 @@ ledger.check(
 # how much the logits differ between images, the mean length of a step, and the mean cosine of the two gradients. Steps in one
 # direction add up: with $K = 16$ they get longer with $\lambda$, though each gradient has length 1.
 
-# %% mystnb={"figure": {"caption": "Over λ at K = 16 and K = 1, noise rate 0.8, from above: share of last hidden units that are off for every test image; standard deviation of the logits over test images; mean length of a step, and mean cosine of noisy and clean gradient, both in the first epoch.", "name": "fig-two-inside"}, "image": {"alt": "With K = 16 the share of dead units rises towards one with λ, with K = 1 it stays at zero; the logits spread less with K = 16 than with K = 1; the steps are longer with K = 16 at large λ."}} tags=["hide-input"]
+# %% figure="fig-two-inside" tags=["hide-input"]
 fig, (dead, spread, length, cosine) = figures.panels(4, height=2.0)
 for axes, column in ((dead, "dead"), (spread, "spread")):
     figures.band(axes, mixes, scans["rates"].over_mixes(column, high), figures.NOISY, "K = 16")
@@ -385,7 +360,7 @@ ledger.check(
 # on them alone. A fair version has a small set of images with trusted labels, here a tenth of the images, set apart from the
 # rest.
 
-# %% mystnb={"figure": {"caption": "Test error over λ with the clean gradient from a trusted tenth of the images, disjoint from the others, computed at every step and every 16 steps. Noise rate 0.8.", "name": "fig-two-trusted"}, "image": {"alt": "With K = 1 the error falls from a half to about a quarter, stays there, and falls to its least at λ = 1. With K = 16 it is lower than with K = 1 up to λ near 0.45 and then rises steeply."}} tags=["hide-input"]
+# %% figure="fig-two-trusted" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.2)
 figures.band(axes, mixes, scans["trusted, K 16"].over_mixes("test_error"), figures.NOISY, "K = 16")
 figures.band(axes, mixes, scans["trusted, K 1"].over_mixes("test_error"), figures.CLEAN, "K = 1", "s")

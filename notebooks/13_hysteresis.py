@@ -23,34 +23,12 @@
 # loop the networks do not come back, because most of their units have died, not because two states exist at one $\lambda$.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -72,15 +50,17 @@ checkpoints: Optional[str] = None  # such a folder to sweep from, in place of tr
 
 # %%
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lib import experiments, records
 from lib.beyond import presets, two_gradients
-from lib.press import readings
-from lib.data import load
 from lib.beyond.two_gradients import DualPath
+from lib.data import load
 from lib.files import atomic
+from lib.press import readings
 from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
 from lib.replicas import together
 
@@ -129,11 +109,8 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("13_hysteresis", globals())
-profile = chapters.best_profile(profile, plan)
+profile, runs, ledger = chapters.open_chapter("13_hysteresis", globals(), plan)
 groups = plan(profile)
-runs = records.obtain_groups(groups, fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("13_hysteresis", profile, live=any(run.live for some in runs.values() for run in some))
 one = runs["ordered"][0].experiment
 window, loop, dwells = WINDOW[profile], LOOP[profile], DWELLS[profile]
 show.markdown(
@@ -181,7 +158,7 @@ for name, path in protocol.items():
     swept[name] = by_stage(table[table["stage"] >= path.afresh])  # [mixes in the order of the sweep, seeds]
 up, down = swept["ordered"], swept["collapsed"][::-1]
 
-# %% mystnb={"figure": {"caption": "The original protocol: test error of networks trained at λ = 0.35, led upwards (ordered), and of networks trained at λ = 0.65, led downwards (collapsed), at a hundredth of the learning rate. Means over seeds, bands from least to most; dotted the original's two thresholds.", "name": "fig-hysteresis-original"}, "image": {"alt": "Two curves far apart over the whole window: the ordered one stays low, the collapsed one stays high; both are nearly flat."}} tags=["hide-input"]
+# %% figure="fig-hysteresis-original" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.4)
 figures.band(axes, window, up, figures.CLEAN, "ordered,\nupwards")
 figures.band(axes, window, down, figures.NOISY, "collapsed,\ndownwards", "s")
@@ -270,7 +247,7 @@ if outputs:
 # ## One network around a closed loop
 
 
-# %% mystnb={"figure": {"caption": "Closed loops with ReLU, one panel a dwell time: test error on the way up (solid) and on the way back (dashed), the same networks at one learning rate. Means over seeds, bands from least to most.", "name": "fig-hysteresis-loops"}, "image": {"alt": "In each panel the error on the way up is low at middle λ and rises; on the way back it stays high down to the smallest λ."}} tags=["hide-input"]
+# %% figure="fig-hysteresis-loops" tags=["hide-input"]
 def legs(name: str, column: str = "test_error") -> tuple[np.ndarray, np.ndarray]:
     """A column on the way up and on the way back, both over rising mixes, ``[mixes, seeds]``."""
     stages = by_stage(tables(name), column)[1:]  # without the warm-up
@@ -296,7 +273,7 @@ show.markdown(f"*{records.Runs(run for name in runs if 'dwell' in name for run i
 # $A(R)=A_0+cR^{n}$, with two exponents that the theory of slowly driven systems offers, $n = 1/3$ and $2/3$. Where they
 # disagree about $A_0$, the data do not decide.
 
-# %% mystnb={"figure": {"caption": "Area of the loop over the rate Δλ / dwell, each seed a mark, for ReLU and leaky ReLU; lines: fits with n = 1/3 (dotted) and n = 2/3 (dashed) to the means, down to rate 0.", "name": "fig-hysteresis-area"}, "image": {"alt": "Two panels over the rate from zero on. With ReLU all areas are positive and both extrapolations end above zero; with leaky ReLU the areas are smaller, and fall with the rate to zero or below."}} tags=["hide-input"]
+# %% figure="fig-hysteresis-area" tags=["hide-input"]
 step = loop[1] - loop[0]
 rate = np.array([step / dwell for dwell in dwells])
 areas, limits = {}, {}
@@ -362,7 +339,7 @@ ledger.check(
 #
 # ## Why it does not come back
 
-# %% mystnb={"figure": {"caption": "Share of the last hidden layer's units that are off for every test image, around the loop with the longest dwell. A ReLU unit that is off for all images has no gradient; a leaky one has.", "name": "fig-hysteresis-dead"}, "image": {"alt": "With ReLU the share of dead units grows on the way up and never falls on the way back; with leaky ReLU it falls again or stays lower."}} tags=["hide-input"]
+# %% figure="fig-hysteresis-dead" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.1)
 dead = {}
 for axes, activation in zip(places, ACTIVATIONS, strict=True):

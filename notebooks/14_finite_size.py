@@ -22,34 +22,12 @@
 # lies is a matter of how long one trains: each network has a lifetime.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many, at least 10; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -77,6 +55,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from lib import records
 from lib.beyond import presets, scaling
 from lib.press import readings
 
@@ -129,11 +108,8 @@ show.markdown(
 )
 
 # %%
-chapters.check_parameters("14_finite_size", globals())
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
+profile, runs, ledger = chapters.open_chapter("14_finite_size", globals(), plan)
 scans = {name: readings.Scan(some) for name, some in runs.items()}
-ledger = claims.Ledger("14_finite_size", profile, live=any(run.live for some in runs.values() for run in some))
 widths, window = WIDTHS[profile], WINDOW[profile]
 count = runs[f"high {widths[0]}"][0].experiment.seeds
 show.markdown(
@@ -154,7 +130,7 @@ MARKERS = ("o", "s", "^", "D")
 # %% [markdown]
 # ## Mean, variance and fourth cumulant
 
-# %% mystnb={"figure": {"caption": "Noise rate 0.8, over the share λ of the clean gradient, by width. From above: mean order parameter; variance over seeds; Binder's cumulant (where there are 50 seeds). Bands: 95 % bootstrap intervals.", "name": "fig-finite-moments"}, "image": {"alt": "The mean order parameter falls with λ, for wider networks at larger λ and less steeply, and not as far. The variance has its peak at larger λ and lower for wider networks. The fourth cumulants do not cross."}} tags=["hide-input"]
+# %% figure="fig-finite-moments" tags=["hide-input"]
 draws = np.random.default_rng(0)
 found = {width: [scaling.moments(cell, draws) for cell in cells[width]] for width in widths}
 columns = {"mean": "mean of m", "variance": "variance of m"}
@@ -274,7 +250,7 @@ show.markdown("\n".join(lines))
 # ## Do the curves fall on one?
 
 
-# %% mystnb={"figure": {"caption": "The best data collapse at noise rate 0.8: mean order parameter over the rescaled distance from the fitted place. The quality S says by how many squared errors the curves miss each other; about 1 would be a collapse.", "name": "fig-finite-collapse"}, "image": {"alt": "The rescaled curves of the widths do not lie on each other within their error bars."}} tags=["hide-input"]
+# %% figure="fig-finite-collapse" tags=["hide-input"]
 def fitted(group: str) -> scaling.Collapse:
     """The best collapse of a group, from all seeds."""
     table = {float(w): dict(zip(window, samples(group, w), strict=True)) for w in widths}
@@ -352,7 +328,7 @@ if "binder" in columns:
 # the median takes into account.
 
 
-# %% mystnb={"figure": {"caption": "Share of networks not yet collapsed over the epochs, by λ, at noise rate 0.8 and the largest width. Counted from a network's first epoch with an error below a half.", "name": "fig-finite-lifetimes"}, "image": {"alt": "Stair curves fall over the epochs, the faster the larger λ."}} tags=["hide-input"]
+# %% figure="fig-finite-lifetimes" tags=["hide-input"]
 def passages(width: int, mix: float) -> tuple[np.ndarray, int]:
     """Epochs from the first error below a half to the first above it, NaN if none; and how many were never below."""
     table = scans[f"long {width}"].table

@@ -23,34 +23,12 @@
 # $\lambda$ at the original's points does not show it.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 strength: Optional[float] = None  # what the penalty is multiplied by; None: the profile's, for each noise rate
 seeds: Optional[int] = None  # how many, 2 or more; None: as many as the profile has
@@ -93,9 +71,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from lib import experiments
 from lib.beyond import presets
 from lib.beyond.penalties import (
-    CONDITIONS, PAIRS, cumulants, directional, growth_rate, paired_interval, unit_directions,
+    CONDITIONS,
+    PAIRS,
+    cumulants,
+    directional,
+    growth_rate,
+    paired_interval,
+    unit_directions,
 )  # fmt: skip
 from lib.models import ModelConfig, build
 
@@ -161,14 +146,7 @@ def plan(profile: str) -> dict[str, list]:
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 
-chapters.check_parameters("15_selective_boundaries", globals())
-if seeds is not None and seeds < 2:
-    raise ValueError(
-        f"seeds must be at least 2, not {seeds}: every effect here is a paired difference with an interval"
-    )
-profile = chapters.best_profile(profile, plan)
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("15_selective_boundaries", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("15_selective_boundaries", globals(), plan, least_seeds=2)
 rates = RATES[profile]
 one = runs["baseline, 0.2"][0].experiment
 size = f"{one.data.train_size:,}" if one.data.train_size else "all"
@@ -266,7 +244,7 @@ ledger.check(
 # At a boundary of two classes alone the third order vanishes, and the points $(n, \log|D^n|)$ lie on no line. How deep the
 # third one dips is a matter of how much probability other classes have there, not of how sharp the boundary is.
 
-# %% mystnb={"figure": {"caption": "Mean of log |Dⁿ| over order at the boundary points of the baseline and of selective 4/9 after training, with the straight line whose slope the original calls λ (dotted, baseline). Each seed a mark.", "name": "fig-selective-orders"}, "image": {"alt": "Three panels, one a pair of classes. In each the logarithm falls from the first to the third order and then stays level or rises at the fourth: the points do not lie on the dotted line. The penalised network's marks are lower."}} tags=["hide-input"]
+# %% figure="fig-selective-orders" tags=["hide-input"]
 fig, places = figures.panels(3, height=1.9)
 rate = rates[-1]
 for k, axes in enumerate(places):
@@ -343,7 +321,7 @@ def interval(values: np.ndarray) -> str:
 ENDPOINTS = {"slope": "pair slope", "growth": "λ at the boundary", "growth_uncertain": "λ at the original's points"}
 
 
-# %% mystnb={"figure": {"caption": "Effect of the penalty on three boundaries, paired by seed, with 95 % intervals: on the pair slope, on λ at the same points, and on λ at the points that the original chooses.", "name": "fig-selective-effects"}, "image": {"alt": "One panel for each endpoint and noise rate, three pairs of classes in each. Global lowers all three pairs. For the pair slope, selective 4/9 has its lowest mark at 4 v 9 and selective 3/8 at 3 v 8."}} tags=["hide-input"]
+# %% figure="fig-selective-effects" tags=["hide-input"]
 MARKS = {"global": (figures.TEST, "s"), "selective_49": (figures.CLEAN, "o"), "selective_38": (figures.NOISY, "^")}
 fig, places = figures.panels(len(ENDPOINTS) * len(rates), height=1.75)
 for axes, (rate, column) in zip(places, [(r, c) for r in rates for c in ENDPOINTS], strict=True):
@@ -474,7 +452,7 @@ for rate in rates:
 # With noise the class mask reads wrong labels: one in five of the samples it takes is no 4 or 9, and one in five of the 4s
 # and 9s escapes it. We train *selective 4/9* with masks of the true labels (an oracle) and of the network's own predictions.
 
-# %% mystnb={"figure": {"caption": "Selective 4/9 at noise rate .2 by the labels that its mask reads: effect on the penalised pair less the mean effect on the other two, for the pair slope. Each seed a thin mark, mean with 95 % interval beside it.", "name": "fig-selective-masks"}, "image": {"alt": "Four columns, for given labels, true labels, predictions, and the first order alone. All marks lie below zero."}} tags=["hide-input"]
+# %% figure="fig-selective-masks" tags=["hide-input"]
 WAYS = {"given labels": "selective_49, 0.2", **{name: name for name in VARIANTS}}
 by_way = {name: contrast(group, "slope") for name, group in WAYS.items()}
 fig, (axes,) = figures.panels(1, height=3.0)

@@ -21,34 +21,12 @@
 # runs, a sweep that is started again runs nothing twice, and a point costs a second or two beyond its cells.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "smoke"  # one of smoke: always live, in a minute or so
 seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None: 3
 
@@ -75,10 +53,17 @@ seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None
 
 # %%
 import json
+import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from lib import experiments, records
+from lib.paths import ROOT
 
 chapters.check_parameters("16_running_sweeps", globals())
 count = chapters.default(seeds, 3)
@@ -108,8 +93,7 @@ print((folder / "live.yml").read_text())
 def terminal(*arguments: str) -> int:
     """Run ``python -m lib sweep`` as in a terminal, print what it says, and return its exit status."""
     command = [sys.executable, "-m", "lib", "sweep", str(folder / "live.yml"), *arguments]
-    root = Path(chapters.__file__).parent.parent
-    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout.replace(str(folder), "FOLDER"))
     return done.returncode
 
@@ -160,7 +144,7 @@ table = tables["two"]
 stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
 print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(index=False))
 
-# %% mystnb={"figure": {"caption": "From the collected table of the live sweep: test error at the early stop and in the last epoch, over the share of wrong labels. One seed a point.", "name": "fig-sweep-live"}, "image": {"alt": "Two curves over the share of wrong labels: the one of the early stop lies far below the one of the last epoch."}} tags=["hide-input"]
+# %% figure="fig-sweep-live" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.8)
 for quantity, style in (("early stop", figures.CLEAN), ("last", figures.NOISY)):
     rows = table[(table["source_name"] == "test-error-u") & (table["quantity"] == quantity)].sort_values("noise_rate")
@@ -209,7 +193,7 @@ ledger.check(
 # read and written, the result sealed. It does not depend on what the notebook does, so that it is a large part of a
 # point of seconds and nothing of a point of hours.
 
-# %% mystnb={"figure": {"caption": "Seconds of each point in its cells and beyond, on one worker and on two. With two workers on two cores cells take longer, because the cores share caches and memory.", "name": "fig-sweep-costs"}, "image": {"alt": "Stacked bars, one for each point: a long part for the cells and a short one on top of it."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-sweep-costs" tags=["hide-input", "nbval-ignore-output"]
 marks = {store: written(store) for store in ("one", "two")}
 fig, places = figures.panels(2, height=1.9)
 for axes, (store, title) in zip(places, {"one": "one worker", "two": "two workers"}.items(), strict=True):

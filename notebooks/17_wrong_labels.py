@@ -22,34 +22,12 @@
 # classes, with a rare class or with a weak network, other methods win, and the chapter says where.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many, 2 or more; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -80,12 +58,13 @@ import torch
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
+from lib import experiments, records
+from lib.beyond.penalties import paired_interval
 from lib.suspects import presets
 from lib.suspects.compare import METHODS
-from lib.beyond.penalties import paired_interval
-from lib.suspects.published import pictures_of
 from lib.suspects.early_stop import Inputs, Recipe, answers, margin, train_until_stop
 from lib.suspects.judgement import accusations, concentration, judge, score, take_signals, unseen_margin
+from lib.suspects.published import pictures_of
 from lib.suspects.tangents import TAIL
 
 cell = presets.find_wrong_labels("digits", "symmetric", 0.4)
@@ -112,7 +91,7 @@ long = trained(Recipe(epochs=120, patience=120, device="cpu"), watch=looks)  # g
 signals = take_signals(stopped.model, inputs, labels.given, labels.classes, TAIL, recipe)
 total = score(signals, stopped, labels.given).numpy()
 
-# %% mystnb={"figure": {"caption": "Tangent agreement of every sample at the stop, for right and for wrong labels. The network has seen all of these labels and knows of none whether it is right.", "name": "fig-suspects-agreement"}, "image": {"alt": "Two histograms over the agreement. That of the right labels lies almost wholly to the right of zero, that of the wrong ones to the left of it; they hardly overlap."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-agreement" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=2.6)
 agreement = signals.agreement.numpy()
 bins = np.linspace(agreement.min(), agreement.max(), 50)
@@ -140,7 +119,7 @@ show.figure(fig)
 # The second figure says when to look. The probability of the given label, and its margin over the best other one, rank
 # wrong labels well for a short time; then the network learns them by heart. The directions forget much later.
 
-# %% mystnb={"figure": {"caption": "How well three signals rank the wrong labels over training (average precision; 1 is perfect, the dotted line is chance), looked at after each round on weights averaged over the last steps. Dashed: where the training would have stopped by itself.", "name": "fig-suspects-rounds"}, "image": {"alt": "Three curves over epochs. All begin near one. Own probability and margin fall after the dashed line, to below two thirds; the agreement stays the highest and falls least."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-rounds" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=2.8)
 rounds = pd.DataFrame(long.history).set_index("epoch")
 for name, style in (("agreement", figures.CLEAN), ("margin", figures.NOISY), ("own probability", figures.TRAIN)):
@@ -233,7 +212,7 @@ show.table(
     ["of the samples that were trained on", "wrong labels lie below zero by"],
 )
 
-# %% mystnb={"figure": {"caption": "Log odds of the given label and tangent agreement of every sample, each in units of its median size. Circles: right labels; crosses: wrong ones. On the line they sum to zero.", "name": "fig-suspects-plane"}, "image": {"alt": "A cloud of circles in the upper right, a cloud of crosses in the lower left, and few marks of either kind near the falling line between them."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-plane" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=3.6)
 scaled = [values / np.median(np.abs(values)) for values in (signals.log_odds.numpy(), agreement)]
 for mine, style, mark, label in (
@@ -335,12 +314,7 @@ def plan(profile: str) -> dict[str, list]:
     return groups
 
 
-chapters.check_parameters("17_wrong_labels", globals())
-if seeds is not None and seeds < 2:
-    raise ValueError(f"seeds must be at least 2, not {seeds}: differences to the rivals come with intervals over seeds")
-profile = chapters.best_profile(profile, plan, ("cpu",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("17_wrong_labels", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("17_wrong_labels", globals(), plan, among=("cpu",), least_seeds=2)
 
 OURS, LAST, MARGIN, CLEANLAB = (
     METHODS.index("suspects"),
@@ -409,7 +383,7 @@ show.table(
 )
 
 
-# %% mystnb={"figure": {"caption": "Average precision of our score less that of a rival on the same labels, mean over seeds with Student's 95 % interval; right of the line ours is better. Of cleanlab's two scores the better one in each cell.", "name": "fig-suspects-cells"}, "image": {"alt": "A row for each cell with three marks, a circle for AUM, a triangle for cleanlab and a square for small loss. For symmetric noise the marks lie close to the line, mostly right of it; for pairs and classes far to the right; for boundary noise on MNIST and photographs cleanlab's triangle lies left of it. Intervals of photographs are wide."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-cells" tags=["hide-input", "nbval-ignore-output"]
 def better_cleanlab(name: str) -> int:
     """That of cleanlab's scores which does better in a cell."""
     return max(
@@ -507,7 +481,7 @@ show.markdown(
 # like the network's own errors, need no $\delta$, and the count stays. It takes many labels to tell the two apart, so for this we also train on
 # *all 20,000 photographs* of the four classes in full size, three tenths of them held out, without the rivals.
 
-# %% mystnb={"figure": {"caption": "Estimated over true noise rate; a mark a seed. Filled circles: ours; open triangles: cleanlab's count; crosses: ours with all 20,000 photographs. On the line both are equal; the band is .03 either way.", "name": "fig-suspects-rate"}, "image": {"alt": "Marks around the diagonal. Most circles lie within the band; where networks are weak or images at the boundary were flipped they lie off it. The crosses lie in the band."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-rate" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=3.4)
 axes.fill_between([0, 0.6], [-0.03, 0.57], [0.03, 0.63], color=figures.THEORY.color, alpha=0.15, linewidth=0)
 axes.plot([0, 0.6], [0, 0.6], color=figures.THEORY.color, linestyle=":")
@@ -685,13 +659,13 @@ def what_it_says(name: str) -> None:
 
 what_it_says(AS_PUBLISHED[0])
 
-# %% mystnb={"figure": {"caption": "The most suspicious labels among handwritten digits as published: published label → suggested label.", "name": "fig-suspects-digits"}, "image": {"alt": "A grid of twelve handwritten digits, many of them malformed or plainly another digit than their published label."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-digits" tags=["hide-input", "nbval-ignore-output"]
 suspects_of(AS_PUBLISHED[0])
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 what_it_says(AS_PUBLISHED[-1])
 
-# %% mystnb={"figure": {"caption": "The most suspicious labels of the second data set as published (at the smallest profile the same digits again): published label → suggested label.", "name": "fig-suspects-photographs"}, "image": {"alt": "A grid of twelve images with the published and the suggested label above each."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-suspects-photographs" tags=["hide-input", "nbval-ignore-output"]
 suspects_of(AS_PUBLISHED[-1])
 
 # %% [markdown]

@@ -20,34 +20,12 @@
 # what they cost. In short: a tenth of the noisy labels, held out, is enough.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many, 2 or more; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
@@ -70,8 +48,9 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 import numpy as np
 
-from lib.suspects import presets
+from lib import experiments, records
 from lib.beyond.penalties import paired_interval
+from lib.suspects import presets
 from lib.suspects.stop_rules import RULES, chosen
 
 RATES = {"smoke": (0.0, 0.2, 0.4), "cpu": (0.0, 0.1, 0.2, 0.3, 0.4)}
@@ -83,12 +62,7 @@ def plan(profile: str) -> dict[str, list]:
     return {f"{rate:g}": experiments.with_seeds(presets.stop_rules(profile, rate), count) for rate in RATES[profile]}
 
 
-chapters.check_parameters("18_when_to_stop", globals())
-if seeds is not None and seeds < 2:
-    raise ValueError(f"seeds must be at least 2, not {seeds}: what a rule loses comes with an interval over seeds")
-profile = chapters.best_profile(profile, plan, ("cpu",))
-runs = records.obtain_groups(plan(profile), fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device))
-ledger = claims.Ledger("18_when_to_stop", profile, live=any(run.live for some in runs.values() for run in some))
+profile, runs, ledger = chapters.open_chapter("18_when_to_stop", globals(), plan, among=("cpu",), least_seeds=2)
 one = next(iter(runs.values()))[0].experiment
 show.markdown(
     f"Profile `{profile}`: {one.data.name}, fully connected {'-'.join(map(str, one.model.widths))}, {one.recipe.epochs} epochs, "
@@ -102,7 +76,7 @@ show.markdown(f"*{everything.provenance_line()}.*")
 # %% [markdown]
 # ## What the rules see
 
-# %% mystnb={"figure": {"caption": "One noise rate (.4), mean over seeds with the range. Top: test error of the network and of its averaged weights. Middle: right answers on held-out noisy labels. Bottom: length of the gradient of right labels over that of wrong ones, with the true partition and with the suspected one; the dotted line is where they are equal.", "name": "fig-stopping-signals"}, "image": {"alt": "Three panels over epochs. The test error falls and then rises; that of the averaged weights lies below. The held-out accuracy rises and falls as its mirror image. The two ratios go together near one at first; later the suspected one lies above the true one."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-stopping-signals" tags=["hide-input", "nbval-ignore-output"]
 some = runs["0.4"]
 fig, places = figures.panels(3, height=1.9)
 for axes, columns, ylabel in (
@@ -147,7 +121,7 @@ for column, name in (
         [name, *(f"δ = {rate}" for rate in runs)],
     )
 
-# %% mystnb={"figure": {"caption": "Test error lost by each rule over the noise rate, mean and range over seeds.", "name": "fig-stopping-lost"}, "image": {"alt": "Curves over the noise rate. Never stopping loses more the more labels are wrong. The other rules stay low; the one of held-out labels is the lowest."}} tags=["hide-input", "nbval-ignore-output"]
+# %% figure="fig-stopping-lost" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=3.0)
 x = [float(rate) for rate in runs]
 for rule, style, marker in (

@@ -1,40 +1,36 @@
-"""Chapters as files: their parameters, their runs, their outputs.
+"""Chapters as files: their opening, their runs, their outputs.
 
 A chapter is ``notebooks/NN_name.ipynb`` with outputs kept, and its py:percent
 twin; the same goes for notebooks of one condition in ``notebooks/sweeps``.
-A ``parameters`` cell holds annotated assignments with comments, which are its
-help text and what every value given is checked against.
+Captions and alternative texts of its figures lie in ``notebooks/captions``.
 """
 
 import ast
 import json
 import os
 import re
-import tokenize
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Optional, Union, get_args, get_origin
+from typing import Any
 
-from ..experiments import Recordable
+from ..experiments import Machine, Recordable
 from ..files import atomic
-from ..paths import NOTEBOOKS
-from ..records import MODE_VARIABLE, recorded
+from ..paths import CAPTIONS, NOTEBOOKS
+from ..records import MODE_VARIABLE, obtain_groups, recorded
+from ..runs import Runs
 from . import show
-from .claims import Claim, claims_of
+from .claims import Claim, Ledger, claims_of
+from .parameters import check_values, parameters
 
 PROFILES = ("smoke", "cpu", "paper")
 PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it puts in
-TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "Optional": Optional}
 QUIET = ["--log-level=CRITICAL"]  # kernels write a warning about TCP at every start
-
-
-class ParameterError(ValueError):
-    """A parameter that the chapter does not have, or a value it cannot take."""
 
 
 class ChapterFailed(RuntimeError):
@@ -47,58 +43,6 @@ class ChapterFailed(RuntimeError):
 
     def __reduce__(self):  # so that it passes from one process to another
         return type(self), self._made_of
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a parameters cell: ``name: annotation = default  # comment``.
-
-    Annotations keep to what papermill can read. A comment that begins with
-    "one of a, b, c:" names the only values allowed.
-    """
-
-    name: str
-    annotation: str
-    default: Any
-    comment: str
-
-    @property
-    def choices(self) -> list[str]:
-        """The only values allowed; empty if any of the type is."""
-        listed = re.match(r"one of ([^:;]+)", self.comment)
-        return listed[1].split(", ") if listed else []
-
-    def accepts(self, value: Any) -> bool:
-        """Whether a value is of the type, and one of the choices if there are any."""
-        # The annotation is source of the book's own notebooks, and may name only these types.
-        fits = _fits(value, eval(self.annotation, {"__builtins__": {}}, TYPES))
-        return fits and (not self.choices or value in self.choices)
-
-    def read(self, text: str) -> Any:
-        """A value typed on a command line: JSON or Python where that fits the type, else text."""
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            try:
-                value = ast.literal_eval(text)  # .2, None, True
-            except (ValueError, SyntaxError):
-                value = text
-        return value if self.accepts(value) or not self.accepts(text) else text
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.annotation} = {self.default!r}  # {self.comment}"
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Union:  # Optional[...]
-        return any(_fits(value, one) for one in get_args(kind))
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
 
 
 def names() -> list[str]:
@@ -122,40 +66,6 @@ def find(name: str) -> Path:
         if stem == Path(single).stem:
             return NOTEBOOKS / f"{single}.ipynb"
     raise ValueError(f"unknown chapter {name!r}; there are: {', '.join([*names(), *singles()])}")
-
-
-def parameters(path: Path) -> list[Parameter]:
-    """What the ``parameters`` cell of a notebook declares."""
-    for cell in json.loads(path.read_text())["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            return _declared("".join(cell["source"]))
-    raise ParameterError(f"{path.name} has no cell tagged 'parameters'")
-
-
-def _declared(source: str) -> list[Parameter]:
-    comments = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    return [
-        Parameter(
-            line.target.id, ast.unparse(line.annotation), ast.literal_eval(line.value), comments.get(line.lineno, "")
-        )
-        for line in ast.parse(source).body
-        if isinstance(line, ast.AnnAssign)
-    ]
-
-
-def check_values(chapter: str, declared: list[Parameter], given: Mapping[str, Any]) -> None:
-    """ParameterError for an unknown name or a value of the wrong type; it lists what is allowed."""
-    known = {parameter.name: parameter for parameter in declared}
-    listing = "\n".join(f"  {parameter}" for parameter in declared)
-    for name, value in given.items():
-        if name not in known:
-            raise ParameterError(f"{chapter} has no parameter {name!r}. It has:\n{listing}")
-        if not known[name].accepts(value):
-            raise ParameterError(f"{chapter}: {name} cannot be {value!r} ({type(value).__name__}). It has:\n{listing}")
 
 
 def check_parameters(chapter: str, namespace: Mapping[str, Any]) -> None:
@@ -194,6 +104,34 @@ def best_profile(
         "These values are recorded at no profile: trained live at `smoke`. Name a larger `profile` to train there."
     )
     return "smoke"
+
+
+def open_chapter(
+    chapter: str,
+    namespace: Mapping[str, Any],
+    plan: Callable[[str], Mapping[str, Sequence[Recordable]]],
+    *,
+    among: Sequence[str] = PROFILES[1:],
+    least_seeds: int = 1,
+) -> tuple[str, dict[str, Runs], Ledger]:
+    """Check a chapter's parameters, pick its profile, obtain its runs and begin its ledger: profile, runs, ledger.
+
+    ``namespace`` is the chapter's ``globals()`` with its parameters; ``plan``
+    gives the experiments of a profile, in named groups; ``among`` are the
+    recorded profiles that the chapter has. ParameterError or ValueError for
+    what cannot be meant, before any compute.
+    """
+    check_parameters(chapter, namespace)
+    if namespace.get("noise_rate") == 0:
+        raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
+    seeds = namespace.get("seeds")
+    if seeds is not None and seeds < least_seeds:
+        raise ValueError(f"seeds must be at least {least_seeds}, not {seeds}: effects come with an interval over seeds")
+    profile = best_profile(namespace["profile"], plan, among)
+    machine = Machine(namespace["device"])
+    runs = obtain_groups(plan(profile), fresh=namespace["fresh"], keep=profile != "smoke", machine=machine)
+    live = any(run.live for group in runs.values() for run in group)
+    return profile, runs, Ledger(chapter, profile, live=live)
 
 
 def profiles(path: Path) -> list[str]:
@@ -246,7 +184,7 @@ def execute(
         except papermill.PapermillExecutionError as error:
             part.rename(failed)
             raise ChapterFailed(path.stem, f"{error.ename}: {error.evalue}", failed) from None
-    return claims_of(json.loads(output.read_text()))
+    return claims_of(json.loads(output.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -257,6 +195,30 @@ class Job:
     given: Mapping[str, Any]
     output: Path
     mode: str = ""
+
+
+def jobs(
+    chapters: Sequence[str], profile: str, given: Sequence[tuple[str, str]], folder: Path, mode: str = ""
+) -> list[Job]:
+    """Chapters to be run (none named: all that have the profile) with values typed on a command line.
+
+    All of them are checked before the first one starts: ParameterError, ValueError.
+    """
+    made = []
+    for path in [find(name) for name in chapters or names()]:
+        if not chapters and profile not in ("best", *profiles(path)):
+            print(f"{path.stem} has no profile {profile}: left out")
+            continue
+        declared = {parameter.name: parameter for parameter in parameters(path)}
+        values = {"profile": profile}
+        for name, text in given:
+            if name == "profile":
+                raise ValueError("name the profile by --profile")
+            values[name] = declared[name].read(text) if name in declared else text
+        check_values(path.stem, list(declared.values()), values)
+        changed = "".join(f"-{name}={value}" for name, value in values.items() if name != "profile")
+        made.append(Job(path, values, folder / f"{path.stem}{changed}.ipynb", mode))
+    return made
 
 
 def execute_many(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Claim] | ChapterFailed]]:
@@ -287,15 +249,33 @@ def _attempt(job: Job, progress: bool = False) -> list[Claim] | ChapterFailed:
 
 
 def run_script(path: Path, given: Mapping[str, Any], *, mode: str = "") -> None:
-    """Run a chapter's twin as plain Python: for machines without Jupyter. Figures are drawn, not shown."""
+    """Run a chapter's twin as plain Python: for machines without Jupyter. Figures are drawn, not shown.
+
+    In a process of its own, so that what it does to the interpreter ends with
+    it. RuntimeError if it fails; its traceback is on the terminal.
+    """
     check_values(path.stem, parameters(path), given)
     twin = path.with_suffix(".py")
-    cells = re.split(r"(?m)^(?=# %%)", twin.read_text())
+    cells = re.split(r"(?m)^(?=# %%)", twin.read_text(encoding="utf-8"))
     (where,) = [i for i, cell in enumerate(cells) if re.match(r"# %%.*tags=\[.*\"parameters\"", cell)]
     cells.insert(where + 1, "".join(f"{name} = {value!r}\n" for name, value in given.items()))
-    code = compile("".join(cells), str(twin), "exec")
-    with environment(**{MODE_VARIABLE: mode, "MPLBACKEND": "agg"}):
-        exec(code, {"__name__": "__main__", "__file__": str(twin)})
+    env = os.environ | {MODE_VARIABLE: mode, "MPLBACKEND": "agg", "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-"], input="".join(cells).encode(), env=env, cwd=path.parent)
+    if done.returncode:
+        raise RuntimeError(f"{twin.name} failed with exit status {done.returncode}")
+
+
+def twins(wanted: Sequence[str] = ()) -> list[Path]:
+    """The notebooks of the twins that are named by a part of their name; all without. ValueError for an unknown one."""
+    paths = [*sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py")), *sorted((NOTEBOOKS / "sweeps").glob("*.py"))]
+    known = {path.relative_to(NOTEBOOKS).with_suffix("").as_posix(): path.with_suffix(".ipynb") for path in paths}
+    found = []
+    for name in wanted or known:
+        stem = next((twin for twin in known if name in twin), None)
+        if stem is None:
+            raise ValueError(f"unknown chapter {name!r}; there are: {', '.join(known)}")
+        found.append(known[stem])
+    return found
 
 
 def keep(path: Path) -> None:
@@ -305,6 +285,7 @@ def keep(path: Path) -> None:
     import nbformat
 
     twin = jupytext.read(path.with_suffix(".py"))
+    _write_captions(twin, captions(path))
     twin.metadata = nbformat.from_dict(
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
         | {"language_info": {"name": "python"}, "jupytext": {"formats": "ipynb,py:percent"}}
@@ -324,6 +305,24 @@ def keep(path: Path) -> None:
     _write_notebook(path, twin)
 
 
+def captions(path: Path) -> dict[str, dict[str, str]]:
+    """For each figure of a notebook its ``caption`` and ``alt``, from ``notebooks/captions``; none without a file."""
+    import yaml
+
+    file = CAPTIONS / f"{path.stem}.yml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _write_captions(notebook: Any, told: Mapping[str, Mapping[str, str]]) -> None:
+    """Into the metadata of the cells that name a figure, as MyST-NB reads them. ValueError for one without."""
+    for cell in notebook.cells:
+        if name := cell.metadata.get("figure"):
+            if not told.get(name, {}).get("caption") or not told[name].get("alt"):
+                raise ValueError(f"figure {name} has no caption and alt in notebooks/captions")
+            figure, image = {"caption": told[name]["caption"], "name": name}, {"alt": told[name]["alt"]}
+            cell.metadata["mystnb"] = {"figure": figure, "image": image}
+
+
 def _write_notebook(path: Path, notebook: Any) -> None:
     import nbformat
 
@@ -341,8 +340,12 @@ def drift(path: Path) -> str:
     twin = path.with_suffix(".py")
     if not twin.exists():
         return f"{path.name} has no twin {twin.name}"
+    made, kept = jupytext.read(twin), jupytext.read(path)
     try:
-        compare_notebooks(jupytext.read(twin), jupytext.read(path), fmt="py:percent", compare_outputs=False)
-    except (NotebookDifference, AssertionError) as difference:
+        _write_captions(made, captions(path))
+        for cell in (*made.cells, *kept.cells):  # captions are no part of the twin
+            cell.metadata["mystnb"] = json.dumps(cell.metadata.pop("mystnb", None), sort_keys=True)
+        compare_notebooks(made, kept, fmt="py:percent", compare_outputs=False)
+    except (NotebookDifference, AssertionError, ValueError) as difference:
         return f"{path.name} and {twin.name} differ: {difference}"
     return ""

@@ -156,7 +156,7 @@ def as_html(claim: Claim) -> str:
 
 def gather(notebooks: Iterable[Path]) -> list[Claim]:
     """The claims in the outputs of executed notebooks, in their order."""
-    return [claim for path in notebooks for claim in claims_of(json.loads(Path(path).read_text()))]
+    return [claim for path in notebooks for claim in claims_of(json.loads(Path(path).read_text(encoding="utf-8")))]
 
 
 def claims_of(notebook: dict[str, Any]) -> list[Claim]:

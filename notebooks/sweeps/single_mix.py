@@ -21,34 +21,12 @@
 # `single-mix`, which `python -m lib sweep` collects.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "smoke"  # one of smoke, cpu, paper: images, network and epochs of the chapters; smoke needs no download
 mix: float = 0.35  # lambda: share of the clean gradient, 0 to 1
 refresh: int = 16  # K: steps for which a clean gradient is kept
@@ -61,6 +39,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 from dataclasses import replace
 
+from lib import experiments, records
 from lib.beyond import presets
 from lib.press import readings
 
@@ -72,7 +51,7 @@ one = replace(one, mixes=(mix,), seed=seed, seeds=seeds)
 runs = records.obtain([one], keep=profile != "smoke", machine=experiments.Machine(device))
 scan = readings.Scan(runs)
 
-# %% mystnb={"figure": {"caption": "Test error, and share of last hidden units that are off for every test image, over the epochs. Bands from least to most of the seeds; dotted: from where a network counts as collapsed.", "name": "fig-single-mix"}, "image": {"alt": "Two panels over the epochs: the test error, and below it the share of dead units."}} tags=["hide-input"]
+# %% figure="fig-single-mix" tags=["hide-input"]
 fig, places = figures.panels(2)
 for axes, column, label in zip(places, ("test_error", "dead"), ("test error", "dead units"), strict=True):
     figures.curve(axes, scan.table.pivot(index="epoch", columns="seed", values=column), figures.NOISY, f"λ = {mix:g}")

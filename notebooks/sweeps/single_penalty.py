@@ -20,32 +20,8 @@
 # claims; it shows its numbers as a table, `single-penalty`, which `python -m lib sweep` collects.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # one of smoke, cpu, paper: images, network and epochs of the chapter; smoke needs no download
@@ -61,6 +37,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 from dataclasses import replace
 
+from lib import experiments, records
 from lib.beyond import presets
 from lib.beyond.penalties import PAIRS
 
@@ -86,7 +63,7 @@ def effect(column: str, pair: tuple[int, int] = PAIRS[0]):
     return last(condition, column, pair) - last("baseline", column, pair)
 
 
-# %% mystnb={"figure": {"caption": "Effect of the penalty on how steeply the logits cross at each boundary (logarithm of the root mean square, less that of the baseline). Each seed a mark.", "name": "fig-single-penalty"}, "image": {"alt": "Three groups of marks, one for each pair of classes, about a line at zero."}} tags=["hide-input"]
+# %% figure="fig-single-penalty" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.8)
 for k, pair in enumerate(PAIRS):
     axes.plot([k] * seeds, effect("slope", pair), "o", color=figures.CLEAN.color)

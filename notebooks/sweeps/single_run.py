@@ -20,34 +20,12 @@
 # table, `single-run`, which `python -m lib sweep` collects.
 
 # %% tags=["hide-input"]
-# Setup: find the book's code next to this notebook or in the environment; in Colab, fetch it.
-import os, subprocess, sys
-from pathlib import Path
-from typing import Optional
-
-REPOSITORY, COMMIT = "", ""
-sys.path[:0] = [
-    str(p) for p in (Path.cwd(), *Path.cwd().parents, Path("book").resolve()) if (p / "lib/records.py").exists()
-][:1]
-try:
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
-except ImportError as missing:
-    if "COLAB_RELEASE_TAG" not in os.environ or not REPOSITORY:
-        raise ImportError(
-            f"{missing}. Run this notebook inside the book's repository, or install it: pip install -e <its folder>"
-        ) from None
-    for command in (
-        ["init", "-q", "book"],
-        ["-C", "book", "fetch", "-q", "--depth=1", REPOSITORY, COMMIT],
-        ["-C", "book", "checkout", "-q", "FETCH_HEAD"],
-    ):
-        subprocess.run(["git", *command], check=True)
-    sys.path.insert(0, str(Path("book").resolve()))
-    from lib import experiments, records
-    from lib.press import chapters, claims, figures, show
+import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
+from lib.press import chapters, show
 
 # %% tags=["parameters"]
+from typing import Optional
+
 profile: str = "smoke"  # one of smoke, cpu, paper: images, epochs and settings of the chapters; smoke needs no download
 network: str = "fcn"  # one of fcn, cnn: two hidden layers on sevens and nines, or the CNN on ten classes
 noise_rate: float = 0.4  # delta: share of the labels of each class that are wrong
@@ -62,6 +40,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %%
 from dataclasses import replace
 
+from lib import experiments, records
 from lib.paper import dynamics, presets
 
 chapters.check_parameters("sweeps/single_run", globals())
@@ -74,7 +53,7 @@ runs = records.obtain(
     machine=experiments.Machine(device),
 )
 
-# %% mystnb={"figure": {"caption": "Errors on the clean and the noisy subset and on test images over the epochs. Dashed: early stop; dotted: noise rate. Bands from least to most of the seeds.", "name": "fig-single-run"}, "image": {"alt": "The noisy subset's error rises and later falls, the clean subset's falls, and the test error makes a U."}} tags=["hide-input"]
+# %% figure="fig-single-run" tags=["hide-input"]
 show.figure(dynamics.conditions({f"δ = {noise_rate:g}": runs}, [noise_rate]))
 
 # %% tags=["hide-input", "nbval-ignore-output"]
