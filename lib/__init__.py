@@ -1,37 +1,26 @@
-"""The thin module behind the Clean-Priority book.
+"""The Clean-Priority book's code: a thin core, and wings that use it.
 
-Data runs one way, and a room imports only the rooms above it in this list:
+Core: ``data``, ``noise`` and ``models`` (what is trained on what),
+``gradients`` and ``layers`` (sample-wise and subset gradients, exactly),
+``observe`` (what is measured after an epoch), ``train`` (the loop),
+``experiments`` (a configuration, and how it becomes a history), ``records``
+and ``runs`` (run once, replay for ever), ``identity`` (which code made a
+number). Below them: ``files``, ``paths``, ``progress``, ``checkpoint``,
+``hardware``, ``words``.
 
-    data, noise, models      what is trained on what
-    gradients                sample-wise and subset gradients, exactly
-    observe                  what is measured after an epoch, one tidy row
-    train                    the loop
-    experiments              a configuration, and how it becomes a history
-    angles, kernels          what is measured without training: sample-wise angles; kernel machines
-    replicas, dual_gradient  many small networks at once; learning from a noisy and a clean gradient
-    derivatives              directional derivatives of the loss, penalised and measured at boundaries
-    labelled, pictures       what a reader brings: arrays, folders, tables, images from files
-    stopped, tangents        a training that stops by itself; derivatives of logits along those of their class
-    findings, likelihood     what was found about labels, in words; how many are wrong, by likelihood
-    suspects                 which labels are wrong: the signals, and what they say
-    comparison, stopping     the same with errors that are known, against other methods; rules for stopping
-    published                the most suspicious labels of data sets as they are
-    presets                  the settings that several chapters use
-    records                  run once, replay for ever
-    claims, figures          verdicts and pictures drawn from histories
-    readings, scaling        what chapters read off tables; finite-size scaling of many runs
-    dynamics                 the figure of learning dynamics and its claims
-    chapters                 notebooks run from outside
-    points, cluster, sweep   many of them: one point and its store, where points run, grid and table
-    status, site             the page of sweeps, and the book built
+Wings, none of which imports another: ``press`` (what a chapter is made of),
+which the others may use; ``paper`` (its own measurements), ``beyond`` (the
+three experiments that go on), ``suspects`` (which labels are wrong),
+``sweeps`` (many runs of a notebook); and above them all ``site``, the book.
 
-Below them all lie paths, files, progress, stamps and show: where things are,
-files that are whole or not there, bars, what made a result, and what a
-notebook displays.
-
-Importing ``lib`` imports none of them, and none of them needs Jupyter: only
-``chapters``, ``points``, ``cluster`` and ``site`` reach for papermill, Dask
-and jupyter-book, and only when asked to run or build something.
+Inside the book this package is ``lib``, installed from outside it is
+``clean_priority``. Importing it imports none of its modules.
 """
 
-__version__ = "0.1.0"
+import sys
+
+__version__ = "0.2.0"
+
+_other = sys.modules.get("clean_priority" if __name__ == "lib" else "lib")
+if getattr(_other, "__file__", None) == __file__:
+    raise ImportError(f"this code was imported as {_other.__name__} already: one process knows it by one name")

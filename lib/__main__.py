@@ -295,8 +295,8 @@ def _listed(path: Path) -> bool:
 def _verified(path: Path, epochs: int) -> bool:
     """Train the first epochs of a record anew and print the outcome; whether they agree."""
     from .data import DataUnavailable
+    from .press.verify import verify
     from .records import RecordDamaged
-    from .verify import verify
 
     try:
         result = verify(path, epochs=epochs)

@@ -21,13 +21,14 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+NAMES = (PACKAGE.name, "clean_priority")  # that imports call the package by: in the book, and installed from outside
 MARK = "NO_NUMBERS"
 NO_NUMBERS = True
 LAYOUT = ("kind", "type_comment", "type_ignores", "type_params")  # differ between versions of Python
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-LOOPS = (ast.For, ast.While, ast.With)
 SCOPES = (*FUNCTIONS, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-NAMES = (PACKAGE.name, "clean_priority")  # that imports call the package by: in the book, and installed from outside
+LOOPS = (ast.For, ast.While, ast.With)
+Place = tuple[str, str]  # of a definition: module, dotted from the package on, and name
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,11 @@ class Identity:
 
 
 def of_definition(module: str, name: str, package: Path = PACKAGE) -> Identity:
-    """Of what a definition of the package reaches; ``module`` is dotted, from the package on ("paper.angles").
-
-    ValueError if there is no such definition.
-    """
-    modules = _Modules(package)
-    if name not in modules[module].definitions:
+    """Of what a definition reaches; ``module`` as in "paper.angles". ValueError if there is none."""
+    code = _Code(package)
+    if name not in code.module(module).definitions:
         raise ValueError(f"{module} has no definition {name!r}")
-    return _identity(modules, modules.reached([(module, name)]))
+    return code.identity([(module, name)])
 
 
 def of_notebook(path: Path, package: Path = PACKAGE) -> Identity:
@@ -65,30 +63,17 @@ def of_notebook(path: Path, package: Path = PACKAGE) -> Identity:
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no notebook ({type(error).__name__})") from error
-    modules = _Modules(package)
-    hashes: list[str] = []
-    starts: list[tuple[str, str]] = []
+    code, hashes, starts = _Code(package), [], []
     trees = [_parsed(source) for source in sources]
     whole = Module("notebook", [line for tree in trees if tree for line in tree.body], free=True)
     for source, tree in zip(sources, trees, strict=True):
-        if tree is None:  # a cell with a magic, which is no Python
+        if tree is None:
             hashes.append(_digest(source))
             continue
-        dump = _Dump(whole, modules)
+        dump = _Dump(whole, code)
         hashes.append(_digest(dump.text(tree.body)))
         starts += dump.reached
-    return _identity(modules, modules.reached(starts), {"notebook": _digest(" ".join(hashes))})
-
-
-def _identity(
-    modules: "_Modules", reached: Iterable[tuple[str, str]], more: Mapping[str, str] | None = None
-) -> Identity:
-    hashes: dict[str, list[str]] = {}
-    for module, name in reached:
-        hashes.setdefault(module, []).append(modules.definition(module, name).hash)
-    parts = {module: _digest(" ".join(sorted(some))) for module, some in sorted(hashes.items())}
-    everything = sorted(one for some in hashes.values() for one in some)
-    return Identity(_digest(" ".join([*(more or {}).values(), *everything])), {**(more or {}), **parts})
+    return code.identity(starts, {"notebook": _digest(" ".join(hashes))})
 
 
 def _digest(text: str) -> str:
@@ -96,18 +81,11 @@ def _digest(text: str) -> str:
 
 
 def _parsed(source: str) -> ast.Module | None:
+    """None for a cell with a magic, which is no Python."""
     try:
         return ast.parse(source)
     except SyntaxError:
         return None
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A definition's hash and the definitions ``(module, name)`` that it names."""
-
-    hash: str
-    reached: tuple[tuple[str, str], ...]
 
 
 @dataclass
@@ -116,7 +94,7 @@ class Module:
 
     ``imports`` maps a name to a dotted origin: of the package if it begins
     with ".", of elsewhere if not. ``free``: of a notebook, whose own names
-    mean nothing beyond it.
+    mean nothing beyond it. ``known``: definitions hashed before, and what they name.
     """
 
     name: str
@@ -125,35 +103,31 @@ class Module:
     free: bool = False
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)
-    known: dict[str, Definition] = field(default_factory=dict)  # what was hashed before
+    known: dict[str, tuple[str, list[Place]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for node in (node for line in self.body for node in ast.walk(line)):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    origin = alias.name if alias.asname else alias.name.partition(".")[0]
+                    self.imports[alias.asname or origin] = _inside(origin)
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = _joined(self._base(node), alias.name)
         for line in self.body:
-            for node in ast.walk(line):
-                if isinstance(node, ast.Import | ast.ImportFrom):
-                    self._import(node)
             for name in _defined(line):
                 self.definitions.setdefault(name, []).append(line)
         for line in self.body:  # `TABLE.update(...)` is a part of every definition that it names
-            if _defined(line) and not isinstance(line, LOOPS):
-                continue
-            for name in {node.id for node in ast.walk(line) if isinstance(node, ast.Name)} & self.definitions.keys():
-                if line not in self.definitions[name]:
-                    self.definitions[name].append(line)
+            if not _defined(line) or isinstance(line, LOOPS):
+                names = {node.id for node in ast.walk(line) if isinstance(node, ast.Name)}
+                for name in names & self.definitions.keys():
+                    self.definitions[name] += [line] if line not in self.definitions[name] else []
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                origin = alias.name if alias.asname else alias.name.partition(".")[0]
-                self.imports[alias.asname or origin] = _inside(origin)
-            return
-        base = _inside(node.module or "")
-        if node.level:
-            here = self.name.split(".") if self.name else []
-            up = here[: len(here) - node.level + self.is_package]
-            base = "." + ".".join([*up, *filter(None, [node.module])])
-        for alias in node.names:
-            self.imports[alias.asname or alias.name] = _joined(base, alias.name)
+    def _base(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return _inside(node.module or "")
+        here = self.name.split(".") if self.name else []
+        return "." + ".".join([*here[: len(here) - node.level + self.is_package], *filter(None, [node.module])])
 
 
 def _inside(origin: str) -> str:
@@ -174,32 +148,33 @@ def _defined(line: ast.stmt) -> list[str]:
     return list(dict.fromkeys(node.id for node in nodes))
 
 
-class _Modules:
-    """The modules of a package, each read once."""
+class _Code:
+    """The modules of a package, each looked for and read once."""
 
     def __init__(self, package: Path) -> None:
-        self.package = package
+        self._package = package
         self._files: dict[str, Path | None] = {}
-        self._read: dict[str, Module] = {}
+        self._modules: dict[str, Module] = {}
 
     def file(self, name: str) -> Path | None:
         """The file of a dotted module ("" for the package itself); None if there is none."""
         if name not in self._files:
-            path = self.package.joinpath(*filter(None, name.split(".")))
+            path = self._package.joinpath(*filter(None, name.split(".")))
             places = (path / "__init__.py", path.with_suffix(".py"))
             self._files[name] = next((place for place in places if place.is_file()), None)
         return self._files[name]
 
-    def __getitem__(self, name: str) -> Module:
-        if name not in self._read:
+    def module(self, name: str) -> Module:
+        """A module; ValueError if there is none of that name."""
+        if name not in self._modules:
             file = self.file(name)
             if file is None:
                 raise ValueError(f"the package has no module {name!r}")
             state = file.stat()
-            self._read[name] = _module(name, file, state.st_mtime_ns, state.st_size)
-        return self._read[name]
+            self._modules[name] = _read(name, file, state.st_mtime_ns, state.st_size)
+        return self._modules[name]
 
-    def meant(self, origin: str) -> tuple[str, str] | str | None:
+    def meant(self, origin: str) -> Place | str | None:
         """What a dotted origin in the package means: a definition, a module's name, or None for neither."""
         name = origin.removeprefix(".")
         if self.file(name):
@@ -207,35 +182,38 @@ class _Modules:
         module, _, attribute = name.rpartition(".")
         if not self.file(module):
             return None
-        found = self[module]
-        if attribute in found.definitions:
+        if attribute in self.module(module).definitions:
             return module, attribute
-        further = found.imports.get(attribute, "")
+        further = self.module(module).imports.get(attribute, "")
         return self.meant(further) if further.startswith(".") else None
 
-    def definition(self, module: str, name: str) -> Definition:
-        """The hash of a definition and what it names."""
-        found = self[module]
+    def definition(self, module: str, name: str) -> tuple[str, list[Place]]:
+        """The hash of a definition, and the definitions that it names."""
+        found = self.module(module)
         if name not in found.known:
             dump = _Dump(found, self)
-            text = dump.text(found.definitions[name])
-            found.known[name] = Definition(_digest(text), tuple(dict.fromkeys(dump.reached)))
+            found.known[name] = _digest(dump.text(found.definitions[name])), dump.reached
         return found.known[name]
 
-    def reached(self, starts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """All definitions reached from some, these included; none of plumbing."""
-        found: set[tuple[str, str]] = set()
+    def identity(self, starts: Iterable[Place], more: Mapping[str, str] | None = None) -> Identity:
+        """Of all definitions reached from some, these included, and of ``more`` parts; none of plumbing."""
+        reached: set[Place] = set()
         waiting = list(starts)
         while waiting:
             one = waiting.pop()
-            if one not in found and MARK not in self[one[0]].definitions:
-                found.add(one)
-                waiting += self.definition(*one).reached
-        return found
+            if one not in reached and MARK not in self.module(one[0]).definitions:
+                reached.add(one)
+                waiting += self.definition(*one)[1]
+        hashes: dict[str, list[str]] = {}
+        for one in reached:
+            hashes.setdefault(one[0], []).append(self.definition(*one)[0])
+        parts = dict(more or {}) | {module: _digest(" ".join(sorted(hashes[module]))) for module in sorted(hashes)}
+        everything = sorted(one for some in hashes.values() for one in some)
+        return Identity(_digest(" ".join([*(more or {}).values(), *everything])), parts)
 
 
 @cache
-def _module(name: str, file: Path, changed: int, size: int) -> Module:
+def _read(name: str, file: Path, changed: int, size: int) -> Module:
     """Read again when the file was changed."""
     return Module(name, ast.parse(file.read_text(encoding="utf-8")).body, is_package=file.name == "__init__.py")
 
@@ -243,9 +221,9 @@ def _module(name: str, file: Path, changed: int, size: int) -> Module:
 class _Dump:
     """Writes syntax as text, the same in every version of Python; ``reached``: the definitions that it names."""
 
-    def __init__(self, module: Module, modules: _Modules) -> None:
-        self.module, self.modules = module, modules
-        self.reached: list[tuple[str, str]] = []
+    def __init__(self, module: Module, code: _Code) -> None:
+        self._module, self._code = module, code
+        self.reached: list[Place] = []
         self._local: list[set[str]] = []  # variables of the functions around
 
     def text(self, node: object) -> str:
@@ -263,7 +241,7 @@ class _Dump:
             if name == "body" and isinstance(value, list) and value and _is_text(value[0]):
                 value = value[1:]  # a docstring
             if name not in LAYOUT and value not in (None, []):
-                inside = isinstance(node, SCOPES) and not (isinstance(node, FUNCTIONS) and name != "body")
+                inside = isinstance(node, SCOPES) and (name == "body" or not isinstance(node, FUNCTIONS))
                 self._local.append(_bound(node) if inside else set())
                 parts.append(f"{name}={self.text(value)}")
                 self._local.pop()
@@ -274,49 +252,40 @@ class _Dump:
         if isinstance(node, ast.Name):
             if any(node.id in names for names in self._local):
                 return None
-            if node.id in self.module.definitions:
-                return None if self.module.free else _joined(f".{self.module.name}", node.id)
-            return self.module.imports.get(node.id)
-        if not isinstance(node, ast.Attribute):
-            return None
-        base = self._origin(node.value)
-        if base is None or not base.startswith(".") or not isinstance(self.modules.meant(base), str):
+            if node.id in self._module.definitions:
+                return None if self._module.free else _joined(f".{self._module.name}", node.id)
+            return self._module.imports.get(node.id)
+        base = self._origin(node.value) if isinstance(node, ast.Attribute) else None
+        if base is None or not base.startswith(".") or not isinstance(self._code.meant(base), str):
             return None
         return _joined(base, node.attr)
 
     def _told(self, origin: str) -> str:
-        if not origin.startswith("."):
-            return f"<{origin}>"
-        meant = self.modules.meant(origin)
+        meant = self._code.meant(origin) if origin.startswith(".") else None
         if isinstance(meant, str):  # a module used as a whole: all of it
-            self.reached += [(meant, name) for name in self.modules[meant].definitions]
+            self.reached += [(meant, name) for name in self._code.module(meant).definitions]
             return "<a module>"
-        if meant is None:  # an attribute that no statement of the module defines
-            return f"<{origin.rpartition('.')[2]}>"
+        if meant is None:  # of elsewhere, or an attribute that no statement of the module defines
+            return f"<{origin.rpartition('.')[2] if origin.startswith('.') else origin}>"
         self.reached.append(meant)
         return f"<{meant[1]}>"
 
 
 def _bound(scope: ast.AST) -> set[str]:
     """The variables of a function or a comprehension: arguments, and what is assigned in it."""
-    found, outside = set(), set()
-
-    def look(node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.arg):
-                found.add(child.arg)
-            elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-                found.add(child.id)
-            elif isinstance(child, ast.ExceptHandler) and child.name:
-                found.add(child.name)
-            elif isinstance(child, ast.Global):
-                outside.update(child.names)
-            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found.add(child.name)
-            if not isinstance(child, (*SCOPES, ast.ClassDef)):
-                look(child)
-
-    look(scope)
+    found, outside, waiting = set(), set(), list(ast.iter_child_nodes(scope))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Global):
+            outside.update(node.names)
+        if not isinstance(node, (*SCOPES, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
     return found - outside
 
 

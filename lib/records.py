@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -61,10 +61,6 @@ KINDS = {
     "published": "suspects.published:PublishedSuspects",
 }
 
-# Two trainings of the same code on different processors drift apart by rounding. Over the first
-# few epochs they stay within this much of each other: |a - b| <= ABSOLUTE + RELATIVE * |b|.
-RELATIVE, ABSOLUTE = 5e-3, 2e-3
-
 
 class RecordDamaged(RuntimeError):
     """A record is truncated, altered or half written."""
@@ -98,7 +94,7 @@ class Store:
         if not path.exists():
             return None
         try:
-            history, provenance = read(path)
+            history, provenance = read_record(path)
             if provenance["key"] != experiment.key:
                 raise RecordDamaged(f"{path} holds the run {provenance['key']}, not {experiment.key}")
         except RecordDamaged as damage:
@@ -123,9 +119,15 @@ class Store:
             with atomic(path) as part:  # a line a record
                 part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
+    def run(self, path: Path) -> Run:
+        """The record in a file of this folder. RecordDamaged if anything in it was altered."""
+        history, provenance = read_record(path)
+        experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+        return Run(experiment, history, provenance, check=self.check(provenance["key"]))
+
     def put(self, run: Run) -> None:
         """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
-        write(self.path(run.experiment), run.history, run.provenance)
+        write_record(self.path(run.experiment), run.history, run.provenance)
 
     def paths(self) -> list[Path]:
         """All records in this folder."""
@@ -149,7 +151,7 @@ def _checks_as_of(path: Path, changed: int, size: int) -> dict[str, dict[str, An
         raise RecordDamaged(f"{path} is damaged ({error}): take it from the book's repository again") from error
 
 
-def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
+def write_record(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:
     """Write a record whole, sealed by a checksum over history and provenance."""
     sealed = provenance | {"digest": _digest(history, provenance)}
     table = pa.Table.from_pandas(history, preserve_index=False).replace_schema_metadata(
@@ -164,7 +166,7 @@ def write(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None
         ) from error
 
 
-def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_record(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """History and provenance; RecordDamaged if anything in the file was altered."""
     try:
         table = pq.read_table(path)
@@ -263,7 +265,7 @@ def _obtain(
         if found is None:
             if keep and mode == "replay":
                 raise NotRecorded(f"{experiment.slug} has no record")
-            found = train(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
+            found = run_now(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
             if keep and mode != "record":
                 _keep(own, found)
         if keep and mode == "record" and (found.live or not book.has(experiment)):
@@ -287,7 +289,7 @@ def _keep(store: Store, run: Run) -> None:
         say(f"{failure}. The run goes on without a record.")
 
 
-def train(
+def run_now(
     experiment: Recordable,
     *,
     machine: Machine = Machine(),
@@ -368,67 +370,3 @@ def _made(kind: type, settings: Mapping[str, Any]) -> Any:
 
 def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Outcome of running the first part of a record again."""
-
-    path: Path
-    rows: int
-    agrees: bool
-    worst: str  # the column that differs most, and by how much
-
-
-def verify(
-    path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
-) -> Verification:
-    """Run the first part of a record again; where they agree, note it as checked by today's code.
-
-    The first part of a training is its first ``epochs``; `Recordable.short` says what it is of others.
-
-    Agreement: every number within ABSOLUTE + RELATIVE times its recorded
-    value. The record itself is never changed.
-    """
-    history, provenance = read(path)
-    experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
-    outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
-    today = history_frame(outcome.history)
-    timed = list(getattr(experiment, "timed", ()))
-    agrees, worst = compare(
-        today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
-    )
-    store, code = Store(path.parent), code_of(experiment).id
-    if agrees and Run(experiment, history, provenance, check=store.check(experiment.key)).state == "older code":
-        check = {
-            "identity": code,
-            "made": False,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": device_name(machine.resolve(), outcome.threads),
-            "rows": len(today),
-            "worst": worst,
-        }
-        store.add_check(experiment.key, check)
-    return Verification(path, len(today), agrees, worst)
-
-
-def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame, histograms: Sequence[str] = ()) -> tuple[bool, str]:
-    """Whether two tables agree within the stated tolerance, and where they differ most.
-
-    Of the columns that are ``histograms`` the running sums are compared:
-    rounding may move a sample across the edge of a bin.
-    """
-    if set(today.columns) != set(recorded_rows.columns):
-        return False, f"columns differ: {sorted(set(today.columns) ^ set(recorded_rows.columns))}"
-    a, b = (table[sorted(today.columns)].astype("float64").copy() for table in (today, recorded_rows))
-    for table in (a, b):
-        for column in histograms:
-            table[column] = table[column].cumsum() / max(1, recorded_rows[column].sum())
-    a, b = a.to_numpy(), b.to_numpy()
-    excess = np.abs(a - b) / (ABSOLUTE + RELATIVE * np.abs(b))
-    excess = np.where(np.isnan(a) & np.isnan(b), 0.0, excess)
-    if np.isnan(excess).any():
-        return False, "one has NaN where the other has a number"
-    row, column = np.unravel_index(excess.argmax(), excess.shape)
-    name = sorted(today.columns)[column]
-    return bool(excess.max() <= 1), f"{name} in row {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"

@@ -17,13 +17,15 @@ from lib.noise import NoiseConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.paper.kernels import KernelMachine
 from lib.paths import RECORDS, ROOT
-from lib.records import RecordDamaged, Runs, Store, experiment_from, obtain, read, verify, write
+from lib.press.verify import verify
+from lib.records import RecordDamaged, Store, experiment_from, obtain, read_record, write_record
+from lib.runs import Runs
 from lib.train import Machine, TrainConfig, TrainingDiverged
 
 
 @pytest.fixture
 def trained(quick, own_data):
-    return records.train(quick, resume=False, progress=False)
+    return records.run_now(quick, resume=False, progress=False)
 
 
 @pytest.fixture
@@ -188,33 +190,33 @@ def test_changed_numbers_or_provenance_do_not_pass_the_checksum(trained, tmp_pat
     import pyarrow.parquet as pq
 
     path = tmp_path / "r.parquet"
-    write(path, trained.history, trained.provenance)
+    write_record(path, trained.history, trained.provenance)
     table = pq.read_table(path)
     meta = json.loads(table.schema.metadata[b"provenance"])
     pq.write_table(table.replace_schema_metadata({b"provenance": json.dumps(meta | {"device": "a better one"})}), path)
     with pytest.raises(RecordDamaged, match="altered"):
-        read(path)
-    write(path, trained.history, trained.provenance)
+        read_record(path)
+    write_record(path, trained.history, trained.provenance)
     changed = trained.history.assign(test_error=0.0)
     altered = pq.read_table(path).schema.metadata
     import pyarrow as pa
 
     pq.write_table(pa.Table.from_pandas(changed, preserve_index=False).replace_schema_metadata(altered), path)
     with pytest.raises(RecordDamaged, match="altered"):
-        read(path)
+        read_record(path)
 
 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import pandas as pd
-from lib.records import read, write, RecordingFailed
+from lib.records import read_record, write_record, RecordingFailed
 path = Path(sys.argv[1])
-history, provenance = read(path)
+history, provenance = read_record(path)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # the kernel refuses to write more: as a full disk does
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 try:
-    write(path, pd.concat([history] * 50), provenance)
+    write_record(path, pd.concat([history] * 50), provenance)
 except RecordingFailed as failure:
     print("refused:", failure)
 """
@@ -222,7 +224,7 @@ except RecordingFailed as failure:
 
 def test_a_full_disk_leaves_the_old_record_intact(trained, tmp_path):
     path = tmp_path / "r.parquet"
-    write(path, trained.history, trained.provenance)
+    write_record(path, trained.history, trained.provenance)
     before = path.read_bytes()
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], cwd=ROOT, capture_output=True, text=True)
     assert "refused: r.parquet could not be written" in done.stdout, done.stderr
@@ -253,7 +255,7 @@ def test_a_diverged_run_is_never_recorded(quick, own_data):
 def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data):
     run = obtain([quick], progress=False)[0]
     path = Store(own_data / "records").path(quick)
-    write(path, run.history, run.provenance | {"identity": "0ld"})
+    write_record(path, run.history, run.provenance | {"identity": "0ld"})
     stale = obtain([quick])
     assert stale[0].state == "older code"
     assert "code 0ld (older code)" in stale.provenance_line()
@@ -286,7 +288,7 @@ def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tm
     path = tmp_path / "r.parquet"
     history = trained.history.copy()
     history.loc[2, "noisy_loss"] *= 1.02
-    write(path, history, trained.provenance)
+    write_record(path, history, trained.provenance)
     result = verify(path)
     assert not result.agrees
     assert result.worst.startswith("noisy_loss in row 2")
@@ -306,7 +308,7 @@ def test_all_records_of_the_book_are_whole():
     store = Store(RECORDS)
     assert store.paths()
     for path in store.paths():
-        history, provenance = read(path)
+        history, provenance = read_record(path)
         experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
         assert experiment.key == provenance["key"]
         assert path.name == f"{experiment.slug}.parquet"
@@ -314,7 +316,7 @@ def test_all_records_of_the_book_are_whole():
         if isinstance(experiment, Experiment):
             assert len(history) == experiment.train.epochs + 1
             assert np.isfinite(history["train_loss"]).all()
-    keys = {read(path)[1]["key"] for path in store.paths()}
+    keys = {read_record(path)[1]["key"] for path in store.paths()}
     assert set(json.loads((RECORDS / "checks.json").read_text())) <= keys
 
 
@@ -382,7 +384,7 @@ def test_measurements_are_recorded_replayed_and_verified_like_trainings(kind, ow
     first = obtain([measured], progress=False)
     assert first[0].live
     path = Store(own_data / "records").path(measured)
-    _, provenance = read(path)
+    _, provenance = read_record(path)
     assert provenance["kind"] == kind
     assert experiment_from(json.loads(json.dumps(provenance["settings"])), kind) == measured
     assert verify(path).agrees

@@ -26,7 +26,7 @@ from ..records import MODE_VARIABLE, obtain_groups, recorded
 from ..runs import Runs
 from . import show
 from .claims import Claim, Ledger, claims_of
-from .parameters import check_values, parameters
+from .parameters import ParameterError, check_values, parameters  # noqa: F401
 
 PROFILES = ("smoke", "cpu", "paper")
 PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it puts in

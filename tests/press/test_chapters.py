@@ -15,7 +15,8 @@ from lib.beyond import presets as beyond_presets
 from lib.paper import presets
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters, readings
-from lib.press.chapters import Parameter, ParameterError, execute, find, names, parameters, singles
+from lib.press.chapters import execute, find, names, singles
+from lib.press.parameters import Parameter, ParameterError, parameters
 from lib.press.claims import claims_of
 from lib.site.build import cell_problems
 from lib.sweeps.point import numbers_of

@@ -1,0 +1,81 @@
+"""Do recorded numbers still come out of today's code? The first part of a record is run again and compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..experiments import Machine
+from ..records import Store, device_name, history_frame
+from ..runs import code_of
+
+# Two trainings of the same code on different processors drift apart by rounding. Over the first
+# few epochs they stay within this much of each other: |a - b| <= ABSOLUTE + RELATIVE * |b|.
+RELATIVE, ABSOLUTE = 5e-3, 2e-3
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of running the first part of a record again."""
+
+    path: Path
+    rows: int
+    agrees: bool
+    worst: str  # the column that differs most, and by how much
+
+
+def verify(
+    path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
+) -> Verification:
+    """Run the first part of a record again; where they agree, note it as checked by today's code.
+
+    The first part of a training is its first ``epochs``; `Recordable.short` says what it is of others.
+
+    Agreement: every number within ABSOLUTE + RELATIVE times its recorded
+    value. The record itself is never changed.
+    """
+    store = Store(path.parent)
+    run = store.run(path)
+    experiment, history = run.experiment, run.history
+    outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
+    today = history_frame(outcome.history)
+    timed = list(getattr(experiment, "timed", ()))
+    agrees, worst = compare(
+        today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
+    )
+    if agrees and run.state == "older code":
+        check = {
+            "identity": code_of(experiment).id,
+            "made": False,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": device_name(machine.resolve(), outcome.threads),
+            "rows": len(today),
+            "worst": worst,
+        }
+        store.add_check(experiment.key, check)
+    return Verification(path, len(today), agrees, worst)
+
+
+def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame, histograms: Sequence[str] = ()) -> tuple[bool, str]:
+    """Whether two tables agree within the stated tolerance, and where they differ most.
+
+    Of the columns that are ``histograms`` the running sums are compared:
+    rounding may move a sample across the edge of a bin.
+    """
+    if set(today.columns) != set(recorded_rows.columns):
+        return False, f"columns differ: {sorted(set(today.columns) ^ set(recorded_rows.columns))}"
+    a, b = (table[sorted(today.columns)].astype("float64").copy() for table in (today, recorded_rows))
+    for table in (a, b):
+        for column in histograms:
+            table[column] = table[column].cumsum() / max(1, recorded_rows[column].sum())
+    a, b = a.to_numpy(), b.to_numpy()
+    excess = np.abs(a - b) / (ABSOLUTE + RELATIVE * np.abs(b))
+    excess = np.where(np.isnan(a) & np.isnan(b), 0.0, excess)
+    if np.isnan(excess).any():
+        return False, "one has NaN where the other has a number"
+    row, column = np.unravel_index(excess.argmax(), excess.shape)
+    name = sorted(today.columns)[column]
+    return bool(excess.max() <= 1), f"{name} in row {row}: {a[row, column]:.6g} against {b[row, column]:.6g}"
