@@ -6,10 +6,10 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c requirements-tested.txt
 RUN := .venv/bin/python
 
-.PHONY: help install book test bench lab clean
+.PHONY: help install book test test-all bench lab clean
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 install: .venv/installed  ## make .venv and install the book into it
 
@@ -18,13 +18,18 @@ install: .venv/installed  ## make .venv and install the book into it
 	$(PYTHON) -m venv .venv
 	@echo "Installing (PyTorch is large: this takes some minutes once)"
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --editable '.[test]'
+	@# so that notebooks find `lib` from any folder; only here, never where the book is installed from outside
+	@$(RUN) -c "import sysconfig; open(sysconfig.get_path('purelib') + '/book_folder.pth', 'w').write('$(CURDIR)\n')"
 	@touch $@
 
 book: install  ## run every chapter live at smoke, build the site, say where it is
 	$(RUN) -m lib book
 
-test: install  ## lint, unit, notebook and book tests
+test: install  ## lint, import contract, unit and notebook tests, chapters live that changed
 	$(RUN) -m lib test
+
+test-all: install  ## all of `test`, and what is slow: kills, browsers, sites, clusters, chapters cold, records
+	$(RUN) -m lib test-all
 
 bench: install  ## benchmarks, side by side in one run
 	$(RUN) -m lib bench
