@@ -1,5 +1,6 @@
 """States of unfinished runs on disk: whole or not there, and read without running anything in them."""
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -76,6 +77,17 @@ class Checkpoint:
             return None
         self.spent_before = state["seconds"]
         return state
+
+    def keep_history(self, error: Exception, history: list[dict[str, float]]) -> None:
+        """Write the rows of a run that failed beside the file, as JSON; a note on the ``error`` says where."""
+        path = self.path.with_suffix(".diverged.json")
+        try:
+            with atomic(path) as part:
+                part.write_text(json.dumps(history), encoding="utf-8")
+        except OSError as problem:
+            error.add_note(f"the history could not be written to {path} ({problem})")
+        else:
+            error.add_note(f"the history up to then: {path}")
 
     def discard(self) -> None:
         """Delete the file: the run is done."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
 from .data import DataConfig, Task, load
-from .files import atomic
 from .models import ModelConfig, build
 from .noise import NoiseConfig, NoisyLabels, symmetric
 from .observe import ObserveConfig, Observer, Row
@@ -287,7 +286,7 @@ def run(
             )
     except TrainingDiverged as divergence:
         if checkpoint:
-            _keep_history(divergence, checkpoint.path.with_suffix(".diverged.json"))
+            checkpoint.keep_history(divergence, divergence.history)
             checkpoint.discard()
         raise
     seconds = time.perf_counter() - begun
@@ -295,13 +294,3 @@ def run(
         seconds += checkpoint.spent_before
         checkpoint.discard()
     return Outcome(history, seconds, threads)
-
-
-def _keep_history(divergence: TrainingDiverged, path: Path) -> None:
-    try:
-        with atomic(path) as part:
-            part.write_text(json.dumps(divergence.history))
-    except OSError as error:
-        divergence.add_note(f"the history could not be written to {path} ({error})")
-    else:
-        divergence.add_note(f"the history up to then: {path}")

@@ -25,7 +25,7 @@
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
-from lib.press import chapters, claims, figures, show
+from lib.press import chapters, figures, show
 
 # %% tags=["parameters"]
 from typing import Optional
@@ -35,11 +35,6 @@ noise_rate: float = 0.4  # delta: share of the labels of each class that are wro
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
-
-# %% tags=["hide-input"]
-from lib import experiments, records
-
-chapters.check_parameters("01_phenomenon_in_a_minute", globals())
 
 # %% [markdown]
 # ## Train on wrong labels
@@ -51,6 +46,8 @@ chapters.check_parameters("01_phenomenon_in_a_minute", globals())
 # Everything that determines the numbers stands in one configuration:
 
 # %%
+from lib import experiments, records
+
 experiment = experiments.Experiment(
     data=experiments.DataConfig("digits", classes=(7, 9)),
     noise=experiments.NoiseConfig(noise_rate),
@@ -58,13 +55,16 @@ experiment = experiments.Experiment(
     train=experiments.TrainConfig(lr=0.03, momentum=0.9, batch_size=32, epochs=200),
     observe=experiments.ObserveConfig(watched=24),
 )
-runs = records.obtain(
-    experiments.with_seeds(experiment, chapters.default(seeds, {"smoke": 3, "cpu": 20}[profile])),
-    fresh=fresh,
-    keep=profile != "smoke",
-    machine=experiments.Machine(device),
-)
-ledger = claims.Ledger("01_phenomenon_in_a_minute", profile, live=any(run.live for run in runs))
+
+
+def plan(profile: str) -> dict[str, list]:
+    """The same training once for each seed."""
+    count = chapters.default(seeds, {"smoke": 3, "cpu": 20}[profile])
+    return {"minute": experiments.with_seeds(experiment, count)}
+
+
+profile, groups, ledger = chapters.open_chapter("01_phenomenon_in_a_minute", globals(), plan)
+runs = groups["minute"]
 first = experiments.prepare(runs[0].experiment)
 labels, task = first.labels, first.task
 show.markdown(
@@ -72,6 +72,85 @@ show.markdown(
     f"(realised rate {' and '.join(f'{rate:.3f}' for rate in labels.realised_rate())} in the two classes; nominal "
     f"{noise_rate}); {len(task.test_labels)} test images."
 )
+
+# %% [markdown]
+# ## The idea in plain PyTorch
+#
+# Three functions are the whole of it. Some labels of each class become the other one (§ 2). A step of gradient descent
+# moves the weights against the gradient of the mean loss (Eq. 4). And the *subset gradient* sums, over the samples of
+# one subset, how far the output $f$ is from the label $y$ times the derivative of the logit, $(f - y)\,\nabla h$
+# (Eq. 5), which is the gradient of that subset's summed logistic loss.
+
+# %% nbval={"tol": [0.02, 0.01]}
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as logistic_loss
+
+
+def flip(true, rate, draw):
+    """Labels of which exactly round(rate * n_c) of each class c are another class."""
+    given = true.clone()
+    for c in (0, 1):
+        members = (true == c).nonzero().squeeze(1)
+        wrong = members[torch.randperm(len(members), generator=draw)[: round(rate * len(members))]]
+        given[wrong] = (c + torch.randint(1, 2, (len(wrong),), generator=draw)) % 2
+    return given
+
+
+def step(model, x, y, lr):
+    """One step of gradient descent on the mean loss."""
+    loss = logistic_loss(model(x).squeeze(1), y.float())
+    with torch.no_grad():
+        for w, gradient in zip(model.parameters(), torch.autograd.grad(loss, model.parameters()), strict=True):
+            w -= lr * gradient
+
+
+def subset_gradient(model, x, y):
+    """Sum over the samples of (f - y) grad h, flat."""
+    loss = logistic_loss(model(x).squeeze(1), y.float(), reduction="sum")
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters())])
+
+
+images = task.train_images.float() / task.white
+given = flip(task.train_labels, noise_rate, experiments.generator(0, "noise"))
+wrong = given != task.train_labels
+for c, name in enumerate(task.class_names):
+    mine = task.train_labels == c
+    clean = subset_gradient(first.model, images[mine & ~wrong], given[mine & ~wrong])
+    noise = subset_gradient(first.model, images[mine & wrong], given[mine & wrong])
+    cosine = torch.cosine_similarity(clean, noise, dim=0)
+    print(f"class {name}, at the start: ratio of lengths {clean.norm() / noise.norm():.2f}, cosine {cosine:.3f}")
+
+# %% [markdown]
+# The rightly labelled samples of a class pull one way, the mislabelled ones the other, and the
+# first pull harder: by $(1 - \delta)/\delta$, the ratio of their numbers. The book's library computes the same, for all
+# subsets in one pass, on any device and for any number of classes:
+
+# %% tags=["hide-input"]
+import copy
+
+from lib.gradients import own_class_subsets, subset_gradients
+from lib.train import TrainConfig, run_epoch
+
+assert torch.equal(given, labels.given)
+exact = subset_gradients(first.model, task.train_images, labels, own_class_subsets(labels), white=task.white)
+ours = {("noise" if w else "clean", c): (task.train_labels == c) & (wrong == w) for c in (0, 1) for w in (False, True)}
+apart = max(
+    (
+        (subset_gradient(first.model, images[some], given[some]) - exact.gradients[key]).norm()
+        / exact.gradients[key].norm()
+    ).item()
+    for key, some in ours.items()
+)
+plain, library = copy.deepcopy(first.model), copy.deepcopy(first.model)
+step(plain, images, given, lr=0.1)
+one = TrainConfig(lr=0.1, epochs=1, batch_size=None)
+run_epoch(
+    library, task, labels.given, one, torch.optim.SGD(library.parameters(), lr=0.1), experiments.generator(0, "order")
+)
+moved = max((a - b).abs().max().item() for a, b in zip(plain.parameters(), library.parameters(), strict=True))
+assert apart < 1e-6, apart
+assert moved < 1e-6, moved
+print("The same labels, subset gradients and step as the library's, to 1e-6.")
 
 # %% [markdown]
 # ## The test error falls, then rises

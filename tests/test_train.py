@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_does_not_hide_the_divergence(quick, own_data, monke
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(experiments, "atomic", full)
+    monkeypatch.setattr("lib.checkpoint.atomic", full)
     with pytest.raises(TrainingDiverged) as caught:
         experiments.run(replace(quick, train=replace(quick.train, lr=1e20)))
     assert "could not be written" in caught.value.__notes__[0]
