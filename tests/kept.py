@@ -1,4 +1,4 @@
-"""Which kept notebooks must be compared again: ``python -m tests.kept stale``, and ``passed NOTEBOOK ...`` when they were.
+"""Which kept notebooks must be compared again: ``python -m tests.kept stale``; ``passed NOTEBOOK ...`` when they were.
 
 A notebook that passed needs no second look while nothing changed that its
 outputs come from: its own bytes, the code that it reaches, the records and

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lib.data import ARRAYS, DataConfig, DataDamaged, DataUnavailable, from_arrays, load, pixels
+from lib.data import ARRAYS, DataConfig, DataDamaged, DataUnavailable, load, pixels, task_from_arrays
 from lib.paths import data_folder
 
 
@@ -103,14 +103,14 @@ GOOD = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
 )
 def test_bad_arrays_are_refused(images, labels, message):
     with pytest.raises(ValueError, match=message):
-        from_arrays(images, labels, *GOOD, class_names=["a", "b"])
+        task_from_arrays(images, labels, *GOOD, class_names=["a", "b"])
 
 
 def test_arrays_become_a_task():
-    task = from_arrays(*GOOD, *GOOD)
+    task = task_from_arrays(*GOOD, *GOOD)
     assert task.train_images.shape == (4, 1, 8, 8)
     assert task.class_names == ("0", "1")
-    floats = from_arrays(np.ones((2, 3, 4, 4)), np.array([0, 1]), np.ones((2, 3, 4, 4)), np.array([0, 1]))
+    floats = task_from_arrays(np.ones((2, 3, 4, 4)), np.array([0, 1]), np.ones((2, 3, 4, 4)), np.array([0, 1]))
     assert floats.white == 1
     assert floats.train_images.dtype == torch.float32
 

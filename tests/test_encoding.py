@@ -15,10 +15,9 @@ PLAIN = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 
 def run(*arguments, cwd=ROOT):
     """A verb in a Python that takes ASCII for the default, and warns where none is named."""
-    return subprocess.run(
-        [sys.executable, "-X", "utf8=0", "-X", "warn_default_encoding", "-W", "always::EncodingWarning", "-m", "lib", *arguments],
-        cwd=cwd, env={**os.environ, **PLAIN, "PYTHONPATH": str(ROOT)}, capture_output=True,
-    )  # fmt: skip
+    warned = ("-X", "utf8=0", "-X", "warn_default_encoding", "-W", "always::EncodingWarning")
+    env = {**os.environ, **PLAIN, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *warned, "-m", "lib", *arguments], cwd=cwd, env=env, capture_output=True)
 
 
 @pytest.fixture

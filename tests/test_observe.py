@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data import DataConfig, from_arrays, load, pixels
+from lib.data import DataConfig, load, pixels
 from lib.experiments import Experiment, generator, prepare, with_seeds
 from lib.gradients import own_class_subsets, subset_gradients
 from lib.models import ModelConfig, build
 from lib.noise import NoiseConfig, NoisyLabels, symmetric
 from lib.observe import ObserveConfig, Observer, predictions, sample_losses
+from lib.press.own_images import task_from_arrays
 from lib.train import TrainConfig, train
 
 
@@ -30,7 +31,7 @@ def fixed_setting(classes: int):
     rng = np.random.default_rng(classes)
     images = rng.random((60, 4, 4), dtype=np.float32)
     true, given = rng.integers(0, classes, 60), rng.integers(0, classes, 60)
-    task = from_arrays(images, true, images[:30], true[:30], class_names=list("abcdefghij")[:classes])
+    task = task_from_arrays(images, true, images[:30], true[:30], class_names=list("abcdefghij")[:classes])
     labels = NoisyLabels(torch.from_numpy(given), torch.from_numpy(true), classes)
     logits = images.reshape(60, -1)[:, : task.outputs].astype(np.float64) * 8 - 4
     return task, labels, logits, given, true
@@ -93,7 +94,7 @@ def test_with_f_at_one_half_the_ratio_is_that_of_the_counts(quick):
     """Eq. 8 where every residual is 1/2 and every image of a class the same: the ratio is exact."""
     images = np.stack([np.full((4, 4), 50 if c == 0 else 200, np.uint8) for c in (0, 1) for _ in range(100)])
     true = np.repeat([0, 1], 100)
-    task = from_arrays(images, true, images, true)
+    task = task_from_arrays(images, true, images, true)
     given = true.copy()
     given[:30], given[100:130] = 1, 0
     labels = NoisyLabels(torch.from_numpy(given), torch.from_numpy(true), 2)

@@ -15,11 +15,11 @@ from torch import nn
 
 from lib import experiments
 from lib.checkpoint import Checkpoint
-from lib.data import from_arrays
 from lib.experiments import with_seeds
 from lib.noise import NoisyLabels
 from lib.observe import ObserveConfig, Observer
 from lib.paths import ROOT
+from lib.press.own_images import task_from_arrays
 from lib.train import Machine, TrainConfig, TrainingDiverged, train
 
 
@@ -28,7 +28,7 @@ def logistic_setting(n=40, d=4):
     images = rng.random((n, 2, d // 2), dtype=np.float32)
     true = (images.sum((1, 2)) > d / 2).astype(np.int64)
     given = np.where(rng.random(n) < 0.3, 1 - true, true)
-    task = from_arrays(images, true, images, true, class_names=["a", "b"])
+    task = task_from_arrays(images, true, images, true, class_names=["a", "b"])
     return task, NoisyLabels(torch.from_numpy(given), torch.from_numpy(true), 2), images.reshape(n, d), given
 
 

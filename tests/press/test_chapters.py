@@ -16,8 +16,8 @@ from lib.paper import presets
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters, readings
 from lib.press.chapters import execute, find, names, singles
-from lib.press.parameters import Parameter, ParameterError, parameters
 from lib.press.claims import claims_of
+from lib.press.parameters import Parameter, ParameterError, parameters
 from lib.site.build import cell_problems
 from lib.sweeps.point import numbers_of
 
