@@ -7,8 +7,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lib.data import ARRAYS, DataConfig, DataDamaged, DataUnavailable, load, pixels, task_from_arrays
+from lib.data import ARRAYS, DataConfig, DataDamaged, DataUnavailable, load, pixels
 from lib.paths import data_folder
+from lib.press.own_images import task_from_arrays
 
 
 def as_multiset(images: torch.Tensor, labels: torch.Tensor) -> list[bytes]:
