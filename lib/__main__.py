@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, SWEEPS, data_folder
+from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, data_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -282,35 +282,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from .sweeps import grid as sweeps
-    from .sweeps.cluster import Cluster
-    from .sweeps.point import Store
+    from .sweeps.command import sweep_command
 
-    if not options.sweep:
-        for name in sweeps.names():
-            one = sweeps.load(sweeps.find(name))
-            print(f"{name}: {len(one.points)} points of {one.notebook.stem}. {one.title}")
-        return 0
-    if options.retries < 0:
-        raise ValueError(f"retries must be 0 or more, not {options.retries}")
-    cluster = Cluster(options.scheduler, options.workers, options.threads, options.per_card)
-    sweep = sweeps.load(sweeps.find(options.sweep))
-    folder = (options.store or data_folder() / "sweeps" / sweep.name).expanduser()
-    store = Store(folder)
-    merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
-    print(f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", flush=True)
-    if options.plan:
-        print(sweeps.plan_text(sweep, sweeps.plan(sweep, store)))
-        return 0
-    summary = sweeps.run(sweep, store, cluster, retries=options.retries, tell=lambda line: print(line, flush=True))
-    table = sweeps.collect_table(store, sweep)
-    path = options.table or folder / "table.parquet"
-    sweeps.write_table(table, path, sweep)
-    if options.publish:
-        sweeps.write_table(table, SWEEPS / f"{sweep.name}.parquet", sweep)
-    print("\n".join(summary.lines()))
-    print(f"store: {folder}\ntable: {path} ({table.num_rows} rows)")
-    return int(bool(summary.failed))
+    names = ("plan", "scheduler", "workers", "threads", "per_card", "retries", "store", "table", "publish")
+    return sweep_command(options.sweep, **{name: getattr(options, name) for name in names})
 
 
 def _suspects(options: argparse.Namespace) -> int:

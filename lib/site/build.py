@@ -105,7 +105,7 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
     page = source / "book" / "ledger.md"
     page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims(runs))))
     page = source / "book" / "sweeps.md"
-    tables = [sweeps_page.read(path) for path in sorted(SWEEPS.glob("*.parquet"))]
+    tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
     page.write_text(page.read_text().replace(SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps")))
     if published:
         _write_buttons(source / "_config.yml", published)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
-from ..sweeps.grid import RESERVED
+from ..sweeps.store import RESERVED
 
 LOOKS = tuple(
     zip(
@@ -27,12 +27,12 @@ LOOKS = tuple(
 
 @dataclass(frozen=True)
 class Collected:
-    """A sweep's table as `lib.sweeps.grid.write_table` wrote it, with what its metadata say."""
+    """A sweep's table as `lib.sweeps.table.write_table` wrote it, with what its metadata say."""
 
     name: str
     title: str
     notebook: str  # path from the folder of notebooks on, without suffix
-    figure: dict[str, str]  # the fields of `lib.sweeps.grid.Figure`, empty for none
+    figure: dict[str, str]  # the fields of `lib.sweeps.grid.SweepFigure`, empty for none
     table: pd.DataFrame
 
     @property
@@ -41,7 +41,7 @@ class Collected:
         return self.table.drop_duplicates("point")
 
 
-def read(path: Path) -> Collected:
+def read_table(path: Path) -> Collected:
     """A collected table; ValueError if the file is none."""
     try:
         table = pq.read_table(path)

@@ -38,10 +38,10 @@ def test_the_ledger_shows_each_claim_once_with_every_profile():
 
 def test_what_this_build_ran_comes_before_what_was_kept(tmp_path):
     """The smoke column is filled live."""
-    kept = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text())
+    kept = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text(encoding="utf-8"))
     (tmp_path / "smoke").mkdir()
     text = json.dumps(kept).replace('"live": true', '"live": true, "seeds": 3').replace('"seeds": 3', '"seeds": 77')
-    (tmp_path / "smoke" / "01_phenomenon_in_a_minute.ipynb").write_text(text)
+    (tmp_path / "smoke" / "01_phenomenon_in_a_minute.ipynb").write_text(text, encoding="utf-8")
     first = [claim for claim in build.all_claims(tmp_path) if claim.chapter.startswith("01")]
     assert {claim.seeds for claim in first if claim.profile == "smoke"} == {77}
 
@@ -78,9 +78,9 @@ def test_problems_of_kept_cells_are_found(cell, problems):
 
 
 def test_a_book_with_a_stored_traceback_is_not_built(tmp_path, monkeypatch):
-    notebook = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text())
+    notebook = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text(encoding="utf-8"))
     notebook["cells"][1]["outputs"] = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
-    (tmp_path / "01_broken.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "01_broken.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     monkeypatch.setattr(chapters, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)
     with pytest.raises(SiteProblem, match="01_broken, cell 1: stored traceback"):
@@ -94,15 +94,15 @@ def test_staging_writes_the_address_in_and_leaves_the_sources_alone(tmp_path):
     stage(tmp_path / "source", Published("https://github.com/owner/book", "colab", "abc123"))
     assert all(path.read_bytes() == content for path, content in before.items())
     for name in chapters.names():
-        notebook = json.loads((tmp_path / "source" / "notebooks" / f"{name}.ipynb").read_text())
+        notebook = json.loads((tmp_path / "source" / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
         assert 'REPOSITORY, COMMIT = "https://github.com/owner/book", "abc123"' in "".join(
             notebook["cells"][1]["source"]
         )
-    config = (tmp_path / "source" / "_config.yml").read_text()
+    config = (tmp_path / "source" / "_config.yml").read_text(encoding="utf-8")
     assert "url: https://github.com/owner/book" in config
     assert "colab_url" in config
-    assert (
-        "Checked in {doc}`/notebooks/02_binary_dynamics`." in (tmp_path / "source" / "book" / "ledger.md").read_text()
+    assert "Checked in {doc}`/notebooks/02_binary_dynamics`." in (tmp_path / "source" / "book" / "ledger.md").read_text(
+        encoding="utf-8"
     )
 
 
@@ -159,7 +159,7 @@ def built(tmp_path_factory):
 def test_every_figure_has_number_caption_and_alt_text(built):
     for name in chapters.names():
         page = Page()
-        page.feed((built / "notebooks" / f"{name}.html").read_text())
+        page.feed((built / "notebooks" / f"{name}.html").read_text(encoding="utf-8"))
         assert page.figures
         for figure in page.figures:
             assert re.match(r"\s*Fig\. \d+\.\d+|\s*Fig\. \d+", figure["text"]), figure
@@ -174,24 +174,26 @@ def test_pages_fetch_nothing_from_outside(built):
     assert len(pages) >= 6
     for path in pages:
         page = Page()
-        page.feed(path.read_text())
+        page.feed(path.read_text(encoding="utf-8"))
         assert [address for address in page.fetched if re.match(r"(https?:)?//", address)] == [], path
 
 
 @pytest.mark.slow
 def test_every_page_can_be_opened_in_colab_and_every_link_inside_leads_somewhere(built):
-    notebook = (built / "notebooks" / "02_binary_dynamics.html").read_text()
+    notebook = (built / "notebooks" / "02_binary_dynamics.html").read_text(encoding="utf-8")
     assert "colab.research.google.com/github/owner/book/blob/main/notebooks/02_binary_dynamics.ipynb" in notebook
     for path in built.rglob("*.html"):
-        for target in re.findall(r'href="([^"#:?]+\.html)', path.read_text()):
+        for target in re.findall(r'href="([^"#:?]+\.html)', path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), (path.name, target)
 
 
 @pytest.mark.slow
 def test_the_ledger_page_lists_every_kept_claim(built):
-    page = (built / "book" / "ledger.html").read_text()
+    page = (built / "book" / "ledger.html").read_text(encoding="utf-8")
     kept = [
-        claim for name in chapters.names() for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text()))
+        claim
+        for name in chapters.names()
+        for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")))
     ]
     assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
     for claim in kept:
@@ -211,7 +213,7 @@ def test_a_browser_reports_no_error(built, tmp_path, page):
         f"--user-data-dir={tmp_path}",
         "--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000", "--dump-dom", f"file://{built}/{page}.html",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120)
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert [line for line in console if re.search("Uncaught|[Ee]rror|[Ff]ailed|[Rr]efused|ERR_", line)] == []
     assert "</html>" in done.stdout
