@@ -217,14 +217,14 @@ def _jobs(text: str) -> int:
 
 def _book(options: argparse.Namespace) -> int:
     from .press.chapters import ChapterFailed, Job, execute_many, find, names, profiles
-    from .site import build
+    from .site import build, ledger
 
     published = build.Published(options.repository, options.branch, options.commit) if options.repository else None
     shutil.rmtree(build.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
     live, replayed = [], []
     for path in map(find, names()):
         live.append(Job(path, {"profile": "smoke"}, build.RUNS / "smoke" / path.name))
-        if "cpu" in profiles(path) and "cpu" not in build.kept_profiles(path):
+        if "cpu" in profiles(path) and "cpu" not in ledger.kept_profiles(path):
             replayed.append(Job(path, {"profile": "cpu"}, build.RUNS / "cpu" / path.name, mode="replay"))
     print(f"{len(live)} chapters live at smoke, {options.jobs} at a time", flush=True)
     claims = []
@@ -238,13 +238,13 @@ def _book(options: argparse.Namespace) -> int:
             print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
     print("Building the site", flush=True)
     index = build.build(published, build.RUNS)
-    print(f"\nClaims, checked live:\n{build.summary(claims)}\n\nThe book: {index}")
+    print(f"\nClaims, checked live:\n{ledger.summary(claims)}\n\nThe book: {index}")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
     from .press import chapters
-    from .site import build
+    from .site import ledger
 
     paths = [chapters.find(name) for name in options.chapters or chapters.names()]
     declared = {path: {parameter.name: parameter for parameter in chapters.parameters(path)} for path in paths}
@@ -275,7 +275,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             claims += outcome
     if claims:
-        print(f"\n{build.summary(claims)}")
+        print(f"\n{ledger.summary(claims)}")
     for failure in failures:
         print(failure, file=sys.stderr)
     return int(bool(failures))
