@@ -4,28 +4,25 @@ The book is built from a copy in ``_build/source``, so that what is written in
 for a build (the ledger, the repository's address) never changes the sources.
 """
 
-import html
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
-from ..press.chapters import PROFILES
-from ..press.claims import VERDICTS, Claim, gather
-from ..words import count
 from . import sweeps_page
+from .ledger import all_claims, ledger
+from .render import rendered
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
 LEDGER_MARK = "<!-- ledger -->"
 SWEEPS_MARK = "<!-- sweeps -->"
-REPOSITORY_LINE = 'REPOSITORY, COMMIT = "", ""'
+SETUP = 'import sys; sys.path += [".", "..", "../.."]  # the book\'s folder: run this inside it'  # in every chapter
 
 
 class SiteProblem(RuntimeError):
@@ -56,7 +53,7 @@ def build(published: Published | None = None, runs: Path | None = None) -> Path:
     options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
     program = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
     command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD.parent), *options]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise SiteProblem(f"jupyter-book failed:\n{done.stdout}\n{done.stderr}")
     index = BUILD / "html" / "index.html"
@@ -69,7 +66,7 @@ def check_notebooks() -> None:
     """SiteProblem for a kept notebook with a traceback, a cell never run, or a figure without caption or alt text."""
     problems = []
     for name in chapters.names():
-        notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
+        notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
         for number, cell in enumerate(notebook["cells"]):
             problems += [f"{name}, cell {number}: {problem}" for problem in cell_problems(cell)]
     if problems:
@@ -102,31 +99,41 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
-    page = source / "book" / "ledger.md"
-    page.write_text(page.read_text().replace(LEDGER_MARK, ledger(all_claims(runs))))
-    page = source / "book" / "sweeps.md"
-    tables = [sweeps_page.read(path) for path in sorted(SWEEPS.glob("*.parquet"))]
-    page.write_text(page.read_text().replace(SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps")))
+    tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
+    _write_in(source / "book" / "ledger.md", LEDGER_MARK, ledger(all_claims(runs)))
+    _write_in(source / "book" / "sweeps.md", SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps"))
     if published:
         _write_buttons(source / "_config.yml", published)
 
 
+def _write_in(page: Path, mark: str, text: str) -> None:
+    told = page.read_text(encoding="utf-8")
+    page.write_text(told.replace(mark, text), encoding="utf-8")
+
+
 def copy_notebooks(folder: Path, published: Published | None = None) -> None:
-    """Copy the chapters to a new ``folder``, with the repository's address in their setup cells if there is one."""
+    """Copy the chapters to a new ``folder``; with an address their setup cells fetch the book's code in Colab.
+
+    SiteProblem if a chapter has no cell that begins with SETUP.
+    """
     folder.mkdir(parents=True)
     for path in NOTEBOOKS.glob("*.ipynb"):
-        text = path.read_text()
-        line = json.dumps(REPOSITORY_LINE)[1:-1]
-        if line not in text:
-            raise SiteProblem(f"{path.name} has no line {REPOSITORY_LINE!r} in its setup cell")
-        if published:
-            filled = f'REPOSITORY, COMMIT = "{published.repository}", "{published.commit}"'
-            text = text.replace(line, json.dumps(filled)[1:-1])
-        (folder / path.name).write_text(text)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        setup = [cell for cell in notebook["cells"] if "".join(cell["source"]).splitlines()[:1] == [SETUP]]
+        if not setup:
+            raise SiteProblem(f"{path.name} has no cell whose first line is {SETUP!r}")
+        if not published:
+            shutil.copy(path, folder)
+            continue
+        fetch = rendered("colab.py.j2", repository=published.repository, commit=published.commit)
+        source = "".join(setup[0]["source"]).replace(SETUP, fetch, 1)
+        setup[0]["source"] = source.splitlines(keepends=True)
+        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+        (folder / path.name).write_text(text, encoding="utf-8")
 
 
 def _write_buttons(config: Path, published: Published) -> None:
-    text = config.read_text()
+    text = config.read_text(encoding="utf-8")
     wanted = 'url: ""  # written in when the book is published\n'
     if wanted not in text:
         raise SiteProblem("_config.yml has lost the line of the repository's address")
@@ -135,79 +142,4 @@ def _write_buttons(config: Path, published: Published) -> None:
         'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n'
     )
     text = text.replace(wanted, buttons).replace("use_repository_button: false", "use_repository_button: true")
-    config.write_text(text)
-
-
-def all_claims(runs: Path | None = None) -> list[Claim]:
-    """Claims of the kept chapters, and of those in ``runs``, which come before what was kept."""
-    kept = [NOTEBOOKS / f"{name}.ipynb" for name in chapters.names()]
-    made = [path for profile in PROFILES for path in sorted(runs.glob(f"{profile}/[0-9][0-9]_*.ipynb"))] if runs else []
-    made = [path for path in made if not path.stem.endswith(".failed")]
-    claims = {(claim.chapter, claim.id, claim.profile): claim for claim in [*gather(kept), *gather(made)]}
-    return list(claims.values())
-
-
-def kept_profiles(path: Path) -> set[str]:
-    """The profiles at which the kept chapter's claims were checked."""
-    return {claim.profile for claim in gather([path])}
-
-
-def ledger(claims: Sequence[Claim]) -> str:
-    """The ledger as MyST: a count for each profile, then every claim by chapter with its verdicts."""
-    counts = []
-    for profile in PROFILES:
-        of_profile = [claim.verdict for claim in claims if claim.profile == profile]
-        cells = " | ".join(str(of_profile.count(verdict)) for verdict in VERDICTS)
-        counts.append(f"| `{profile}` | {cells} | {len(of_profile)} |")
-    head = " | ".join(f"{sign} {verdict}" for verdict, sign in VERDICTS.items())
-    parts = [f"| profile | {head} | claims |", "| --- | --- | --- | --- | --- |", *counts, ""]
-    for chapter in sorted({claim.chapter for claim in claims}):
-        parts += [f"## {_title(chapter)}", "", f"Checked in {{doc}}`/notebooks/{chapter}`.", ""]
-        of_chapter = [claim for claim in claims if claim.chapter == chapter]
-        for id in dict.fromkeys(claim.id for claim in of_chapter):
-            parts += _entry([claim for claim in of_chapter if claim.id == id])
-    return "\n".join(parts)
-
-
-def _title(chapter: str) -> str:
-    """A chapter's own heading."""
-    cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text())["cells"]
-    return next(line for line in "".join(cells[0]["source"]).splitlines() if line.startswith("# "))[2:]
-
-
-def _entry(claims: list[Claim]) -> list[str]:
-    """One claim at all profiles."""
-    first = claims[0]
-    rows = []
-    for claim in sorted(claims, key=lambda claim: PROFILES.index(claim.profile)):
-        how = "live" if claim.live else "recorded"
-        rows.append(
-            f'<div class="verdict"><strong>{claim.sign}</strong> at <code>{claim.profile}</code> '
-            f"({claim.passed}, {count(claim.seeds, claim.each)}, {how}): {html.escape(claim.values())}</div>"
-        )
-    return [
-        f":::{{admonition}} {first.source}",
-        ":class: ledger-entry",
-        f"{first.says} ({{numref}}`{first.figure}`)",
-        "",
-        *rows,
-        "",
-        f"Counted as true: {first.criterion}.",
-        ":::",
-        "",
-    ]
-
-
-def summary(claims: Sequence[Claim]) -> str:
-    """A few lines for the terminal: how many claims hold, and which do not."""
-    lines = []
-    for chapter in sorted({claim.chapter for claim in claims}):
-        of_chapter = [claim for claim in claims if claim.chapter == chapter]
-        counts = ", ".join(f"{verdict} {sum(claim.verdict == verdict for claim in of_chapter)}" for verdict in VERDICTS)
-        lines.append(f"{chapter} at {of_chapter[0].profile}: {counts}")
-        lines += [
-            f"  {claim.sign} ({claim.passed}): {claim.source}: {claim.says}"
-            for claim in of_chapter
-            if claim.verdict != "holds"
-        ]
-    return "\n".join(lines)
+    config.write_text(text, encoding="utf-8")

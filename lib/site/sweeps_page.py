@@ -1,6 +1,5 @@
 """The page of sweeps in the book, and a figure for each, drawn from collected tables."""
 
-import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from matplotlib.figure import Figure
 from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
-from ..sweeps.grid import RESERVED
+from ..sweeps.store import RESERVED
+from .render import rendered
 
 LOOKS = tuple(
     zip(
@@ -27,12 +27,12 @@ LOOKS = tuple(
 
 @dataclass(frozen=True)
 class Collected:
-    """A sweep's table as `lib.sweeps.grid.write_table` wrote it, with what its metadata say."""
+    """A sweep's table as `lib.sweeps.table.write_table` wrote it, with what its metadata say."""
 
     name: str
     title: str
     notebook: str  # path from the folder of notebooks on, without suffix
-    figure: dict[str, str]  # the fields of `lib.sweeps.grid.Figure`, empty for none
+    figure: dict[str, str]  # the fields of `lib.sweeps.grid.SweepFigure`, empty for none
     table: pd.DataFrame
 
     @property
@@ -41,7 +41,7 @@ class Collected:
         return self.table.drop_duplicates("point")
 
 
-def read(path: Path) -> Collected:
+def read_table(path: Path) -> Collected:
     """A collected table; ValueError if the file is none."""
     try:
         table = pq.read_table(path)
@@ -101,31 +101,25 @@ def _words(name: str) -> str:
 
 def page(tables: Sequence[Collected], folder: Path) -> str:
     """The sweeps as MyST: a table of their states, then each with its failures and its figure (into ``folder``)."""
-    if not tables:
-        return "No sweep has been published yet: `python -m lib sweep NAME --publish`."
-    lines = ["| sweep | points | of them |", "| --- | --- | --- |"]
     for one in tables:
-        states = one.points["state"].value_counts().sort_index()
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
-        lines.append(f"| `{one.name}` | {len(one.points)} | {counts} |")
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in tables:
-        lines += ["", f"## {one.title}", "", _provenance(one), ""]
         if one.figure:
+            folder.mkdir(parents=True, exist_ok=True)
             drawn = draw(one)
             drawn.savefig(folder / f"{one.name}.png")
             plt.close(drawn)
-            lines += [
-                f":::{{figure}} {folder.name}/{one.name}.png",
-                f":name: fig-sweep-{one.name.replace('_', '-')}",
-                f":alt: {one.figure['alt']}",
-                one.figure["caption"],
-                ":::",
-            ]
-        for failed in one.points[one.points["state"] == "failed"].to_dict("records"):
-            error = html.escape(failed["error"].splitlines()[0])
-            lines.append(f"- {_given(failed)} failed: <code>{error}</code>")
-    return "\n".join(lines)
+    told = [(one, _states(one), _provenance(one), _failures(one)) for one in tables]
+    return rendered("sweeps.md.j2", tables=told, folder=folder.name).rstrip("\n")
+
+
+def _states(one: Collected) -> str:
+    counts = one.points["state"].value_counts().sort_index()
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _failures(one: Collected) -> list[tuple[str, str]]:
+    """Each point that failed, in words, with the first line of its error."""
+    failed = one.points[one.points["state"] == "failed"].to_dict("records")
+    return [(_given(point), point["error"].splitlines()[0]) for point in failed]
 
 
 def _given(point: dict) -> str:
@@ -141,11 +135,11 @@ def _provenance(one: Collected) -> str:
     what = f"`{one.name}`: {len(one.points)} points of {notebook}"
     ran = one.points[one.points["state"].isin(["done", "failed"])]
     if ran.empty:
-        return f"*{what}; not run yet.*"
+        return f"{what}; not run yet"
     devices = " and ".join(sorted(set(ran["ran_on"])))
     code = _code(one.notebook, sorted(set(ran["code_id"])))
     seconds, date = ran["point_seconds"].sum(), ran["ran_at"].max()[:10]
-    return f"*{what}; {seconds:,.0f} s in all on {devices}, {date}; code {code}.*"
+    return f"{what}; {seconds:,.0f} s in all on {devices}, {date}; code {code}"
 
 
 def _code(notebook: str, made_by: Sequence[str]) -> str:

@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..hardware import cards
-from .point import THREADS, Outcome, Store, StoreFailed, Task, run_point
+from .point import THREADS, PointOutcome, PointTask, mark_failed, run_point
+from .store import PointStore, StoreFailed
 
-PRELOAD = (f"{__package__}.point", "papermill.execute", "papermill.clientwrap")  # seconds that no point then waits for
+PRELOAD = (f"{__package__}.point", "nbclient", "papermill.parameterize")  # seconds that no point then waits for
 PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
 BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
 
@@ -188,8 +189,8 @@ def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
 
 
 def outcomes(
-    client: Any, tasks: Mapping[str, Task], store: Store, tell: Callable[[str], None], *, local: bool
-) -> Iterator[Outcome]:
+    client: Any, tasks: Mapping[str, PointTask], store: PointStore, tell: Callable[[str], None], *, local: bool
+) -> Iterator[PointOutcome]:
     """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
 
     ``local``: the cluster is this process's own.
@@ -197,13 +198,13 @@ def outcomes(
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    def submit(task: Task) -> Any:
+    def submit(task: PointTask) -> Any:
         # a key of its own each time: another client may have asked the same scheduler for the same point
         return client.submit(run_point, task, key=f"{task.name}-{os.urandom(4).hex()}", pure=False)
 
-    pending: dict[str, Task] = {}
+    pending: dict[str, PointTask] = {}
 
-    def submit_all(some: Iterable[Task]) -> Any:
+    def submit_all(some: Iterable[PointTask]) -> Any:
         futures = []
         for task in some:
             future = submit(task)
@@ -214,7 +215,7 @@ def outcomes(
     completed = submit_all(tasks.values())
     told = 0
     while True:
-        busy: list[Task] = []
+        busy: list[PointTask] = []
         for future in _watched(completed, client, local):
             task = pending.pop(future.key)
             if future.cancelled():
@@ -224,8 +225,8 @@ def outcomes(
             error = future.exception()
             if isinstance(error, KilledWorker):
                 reason = "KilledWorker: every worker that ran this point died; too little memory?"
-                store.fail(task, reason)
-                yield Outcome(task.name, "failed", reason)
+                mark_failed(store, task, reason)
+                yield PointOutcome(task.name, "failed", reason)
                 continue
             if error is not None:
                 raise RuntimeError(

@@ -1,58 +1,28 @@
-"""Sweeps: a grid of runs of one notebook, on this machine or on a cluster, that can be killed at any moment.
+"""A sweep: a grid of runs of one notebook, as a small YAML file says it, checked.
 
-A sweep is a small YAML file in ``notebooks/sweeps``: notebook, fixed
-parameters, grid, what to collect. It is checked against the notebook's
-``parameters`` cell, planned against a store, and run by Dask; what is in the
-store is not run again unless the code changed. Nothing is unpickled from a
-disk. Dask's workers and scheduler trust each other and unpickle what they
-send: start them in a network that you trust, or with Dask's TLS.
+The file has the notebook, fixed parameters, the grid, and what to collect and
+to draw; ``python -m lib sweep --help`` describes it. Those of the book are in
+``notebooks/sweeps``. Everything is checked against the notebook's
+``parameters`` cell before anything runs.
 """
 
 import itertools
 import json
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from .. import identity
-from ..files import atomic
-from ..identity import Identity
-from ..paths import NOTEBOOKS, data_folder
+from ..paths import NOTEBOOKS
 from ..press import chapters
 from ..press.chapters import ParameterError
-from ..progress import say
-from ..words import duration
-from .cluster import Cluster, connected, need_dask, outcomes
-from .point import ROWS, Outcome, Store, Task, point_id, seal_of
+from .store import RESERVED
 
 GRIDS = NOTEBOOKS / "sweeps"
 KEYS = ("title", "notebook", "parameters", "grid", "collect", "figure")
 GRID = ("product", "zip", "list", "seeds")
 CURVES = 6  # that a figure can tell apart
-# Columns of the collected table that are about a point, and what they are called in its mark. None of them, nor of
-# ROWS, is called like what notebooks call a parameter.
-POINT = {
-    "error": "error",
-    "traceback": "traceback",
-    "point_seconds": "seconds",
-    "cell_seconds": "compute",
-    "attempts": "attempts",
-    "ran_on": "device",
-    "ran_threads": "threads",
-    "ran_at": "date",
-    "code_id": "code_id",
-}
-RESERVED = {"point", "state", *POINT, *ROWS.names}  # columns of the table; the others are the parameters
 
 
 class SweepError(ValueError):
@@ -60,7 +30,7 @@ class SweepError(ValueError):
 
 
 @dataclass(frozen=True)
-class Figure:
+class SweepFigure:
     """What a sweep's figure shows: mean, least and most of a quantity over one parameter."""
 
     name: str  # of the claim or the table
@@ -85,7 +55,7 @@ class Sweep:
     merged: int = 0  # points that stood in the grid more than once
     claims: bool | tuple[str, ...] = True  # which to collect: all, none, or these
     tables: tuple[str, ...] = ()
-    figure: Figure | None = None
+    figure: SweepFigure | None = None
     varied: tuple[str, ...] = ()  # parameters that differ between points
 
     def label(self, given: Mapping[str, Any]) -> str:
@@ -94,20 +64,20 @@ class Sweep:
         return ", ".join(f"{name}={value}" for name, value in shown.items()) or "no parameter given"
 
 
-def names() -> list[str]:
+def sweep_names() -> list[str]:
     """All sweeps of the book."""
     return sorted(path.stem for path in GRIDS.glob("*.yml"))
 
 
-def find(name: str) -> Path:
+def find_sweep(name: str) -> Path:
     """The YAML that a name or a path means; SweepError names what there is."""
     for path in (Path(name), GRIDS / name, GRIDS / f"{name}.yml"):
         if path.suffix in (".yml", ".yaml") and path.is_file():
             return path
-    raise SweepError(f"unknown sweep {name!r}; there are: {', '.join(names())}, or name a YAML file")
+    raise SweepError(f"unknown sweep {name!r}; there are: {', '.join(sweep_names())}, or name a YAML file")
 
 
-def load(path: Path) -> Sweep:
+def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep, against its notebook too; SweepError or ParameterError if anything is wrong."""
     told = _yaml(path)
     where = path.name
@@ -149,7 +119,7 @@ def _yaml(path: Path) -> dict[str, Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        told = yaml.load(path.read_text(), Loader)
+        told = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SweepError(f"{path.name} is no YAML: {error}") from None
     return _mapping(path.name, "the file", told)
@@ -269,11 +239,11 @@ def _collected(where: str, told: Any) -> tuple[bool | tuple[str, ...], tuple[str
     return claims if isinstance(claims, bool) else tuple(claims), tuple(tables)
 
 
-def _figure(where: str, told: Any, values: Mapping[str, Any]) -> Figure | None:
+def _figure(where: str, told: Any, values: Mapping[str, Any]) -> SweepFigure | None:
     settings = _mapping(where, "figure", told)
     if not settings:
         return None
-    _known(f"{where}, figure", settings, tuple(Figure.__dataclass_fields__))
+    _known(f"{where}, figure", settings, tuple(SweepFigure.__dataclass_fields__))
     missing = [name for name in ("name", "quantity", "x") if name not in settings]
     if missing:
         raise SweepError(f"{where}: the figure lacks {', '.join(missing)}")
@@ -284,267 +254,4 @@ def _figure(where: str, told: Any, values: Mapping[str, Any]) -> Figure | None:
         raise SweepError(f"{where}: the figure has room for {CURVES} curves; {settings['by']} has more values")
     if settings.get("xscale", "linear") not in ("linear", "log"):
         raise SweepError(f"{where}: the figure's xscale must be linear or log, not {settings['xscale']!r}")
-    return Figure(**{name: str(value) for name, value in settings.items()})
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A point and what is to be done about it."""
-
-    given: Mapping[str, Any]
-    name: str  # of its folder in the store
-    state: str  # "done", "failed", "missing", "code changed" or "damaged"
-    why: str = ""  # it would run
-    seen: str = ""  # seal of the mark that was found
-
-    @property
-    def runs(self) -> bool:
-        """Whether a run of the sweep would run it."""
-        return self.state != "done"
-
-
-def plan(sweep: Sweep, store: Store, code: Identity | None = None) -> list[Planned]:
-    """What a run would do, a `Planned` a point; ``code`` is today's if it is not given.
-
-    Reads every file of these points: what is altered is found here.
-    """
-    store.open()
-    code = code or identity.of_notebook(sweep.notebook)
-    others: dict[str, list[str]] = {}
-    for name in store.names():
-        others.setdefault(name.partition("-")[0], []).append(name)
-    return [_planned(store, sweep, given, code, others) for given in sweep.points]
-
-
-def _planned(
-    store: Store,
-    sweep: Sweep,
-    given: Mapping[str, Any],
-    code: Identity,
-    others: Mapping[str, list[str]],
-) -> Planned:
-    id = point_id(sweep.notebook.stem, given)
-    name = f"{id}-{code.id}"
-    mark, problem = store.look(name) if name in others.get(id, ()) else (None, "")
-    if problem:
-        return Planned(given, name, "damaged", problem)
-    if mark and mark["state"] == "failed":
-        return Planned(given, name, "failed", f"failed before: {mark['error']}", seal_of(mark))
-    if mark:
-        return Planned(given, name, "done", seen=seal_of(mark))
-    older = [found for other in others.get(id, ()) if other != name and (found := store.look(other)[0])]
-    if older:
-        before = max(older, key=lambda mark: mark["date"])["code"]
-        return Planned(given, name, "code changed", f"changed since: {', '.join(code.differing(before))}")
-    return Planned(given, name, "missing", "never finished")
-
-
-def plan_text(sweep: Sweep, planned: Sequence[Planned]) -> str:
-    """A line a point, and how many are in which state."""
-    lines = [f"  {sweep.label(point.given)}: {point.why if point.runs else 'done'}" for point in planned]
-    counts = Counter(point.state for point in planned)
-    would = sum(point.runs for point in planned)
-    return "\n".join([*lines, f"{would} would run; " + ", ".join(f"{counts[state]} {state}" for state in counts)])
-
-
-@dataclass
-class Summary:
-    """What a run of a sweep did: how many points are in which state, and the failures by name."""
-
-    points: int
-    already: int = 0  # done before
-    done: int = 0  # now
-    elsewhere: int = 0  # by another sweep in the meantime
-    failed: dict[str, str] = field(default_factory=dict)  # point in words → error
-    folders: dict[str, str] = field(default_factory=dict)  # of the failed ones in the store: what ran is there
-    seconds: float = 0.0
-    compute: float = 0.0  # of the cells of the points done now
-    overhead: list[float] = field(default_factory=list)  # seconds beyond it, of each point
-
-    def lines(self) -> list[str]:
-        """For a terminal."""
-        whole = self.already + self.done + self.elsewhere
-        parts = f"{self.already} before, {self.done} now" + (
-            f", {self.elsewhere} by another sweep" if self.elsewhere else ""
-        )
-        lines = [f"{self.points} points: {whole} done ({parts}), {len(self.failed)} failed; {self.seconds:.0f} s"]
-        if self.overhead:
-            mean = sum(self.overhead) / len(self.overhead)
-            lines.append(f"{self.compute:.0f} s in cells; a point took {mean:.1f} s beyond its cells")
-        return lines + [
-            f"  FAILED {label}: {error.splitlines()[0]} (points/{self.folders[label]})"
-            for label, error in self.failed.items()
-        ]
-
-
-def run(
-    sweep: Sweep,
-    store: Store,
-    cluster: Cluster = Cluster(),
-    *,
-    retries: int = 2,
-    tell: Callable[[str], None] = say,
-) -> Summary:
-    """Run what `plan` says is to be run; failures are told as they happen and are in the summary.
-
-    Raises StoreFailed if the store cannot be written (nothing that was in it
-    is lost), ClusterLost if there is no scheduler to reach or it goes away,
-    RuntimeError if workers have other code than this process. Calling it
-    again goes on from there.
-    """
-    need_dask()
-    begun = time.perf_counter()
-    store.open(create=True)
-    code = identity.of_notebook(sweep.notebook)
-    planned = plan(sweep, store, code)
-    todo = [point for point in planned if point.runs]
-    summary = Summary(len(planned), already=len(planned) - len(todo))
-    for point in todo:
-        if point.state == "damaged":
-            tell(f"  DAMAGED {sweep.label(point.given)}: {point.why}; it is computed anew")
-    if not todo:
-        summary.seconds = time.perf_counter() - begun
-        return summary
-    with connected(cluster, len(todo), tell) as (client, threads):
-        where = {
-            "store": str(store.folder.resolve()),
-            "notebook": str(sweep.notebook),
-            "data": str(data_folder().resolve()),
-        }
-        how = {"code": code, "threads": threads, "retries": retries}
-        tasks = {
-            point.name: Task(name=point.name, given=point.given, seen=point.seen, **where, **how) for point in todo
-        }
-        labels = {point.name: sweep.label(point.given) for point in todo}
-        report = _Progress(len(todo), tell)
-        for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
-            _count(summary, outcome, labels[outcome.name], report)
-    summary.seconds = time.perf_counter() - begun
-    return summary
-
-
-def _count(summary: Summary, outcome: Outcome, label: str, report: "_Progress") -> None:
-    if outcome.state in ("done", "failed") and outcome.seconds:
-        summary.compute += outcome.compute
-        summary.overhead.append(outcome.seconds - outcome.compute)
-    if outcome.state == "failed" or (outcome.state == "elsewhere" and outcome.error):
-        summary.failed[label] = outcome.error
-        summary.folders[label] = outcome.name
-        report.ended(label, f"FAILED {outcome.error.splitlines()[0]}", loud=True)
-    elif outcome.state == "elsewhere":
-        summary.elsewhere += 1
-        report.ended(label, "done by another sweep")
-    else:
-        summary.done += 1
-        report.ended(label, f"{outcome.seconds:.1f} s")
-
-
-class _Progress:
-    """A line a point with the time left, at most one a second; failures always."""
-
-    def __init__(self, total: int, tell: Callable[[str], None]) -> None:
-        self.total, self.tell = total, tell
-        self.count, self.begun, self.last = 0, time.monotonic(), -math.inf
-
-    def ended(self, label: str, how: str, *, loud: bool = False) -> None:
-        """One more point came to its end."""
-        self.count += 1
-        now = time.monotonic()
-        if loud or self.count == self.total or now - self.last >= 1:
-            self.last = now
-            left = (now - self.begun) / self.count * (self.total - self.count)
-            self.tell(f"  [{self.count}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
-
-
-def collect(store: Store, sweep: Sweep | None = None) -> pd.DataFrame:
-    """One table of all points: a row for each number, and one row for each point that has none.
-
-    Columns: point, state, those of POINT, the parameters by their names, and
-    those of `lib.sweeps.point.ROWS`. ``state`` is "done", "failed" (with error and traceback), "damaged" or "missing".
-    With a sweep: its points and what it collects, at today's code. Without:
-    whatever the store has, of each point what was made last.
-    """
-    return collect_table(store, sweep).to_pandas()
-
-
-def collect_table(store: Store, sweep: Sweep | None = None) -> pa.Table:
-    """`collect` as an Arrow table."""
-    store.open()
-    points, parts, counts = [], [], []
-    for name, given in _wanted(store, sweep):
-        mark, problem = store.look(name)
-        state = "damaged" if problem else mark["state"] if mark else "missing"
-        found = mark or {}
-        numbers = store.numbers(name) if state == "done" else ROWS.empty_table()
-        numbers = numbers.replace_schema_metadata(None)
-        told = {column: found.get(key) for column, key in POINT.items()} | ({"error": problem} if problem else {})
-        given = found.get("given", {}) if given is None else given
-        points.append({"point": name, "state": state, **told, "given": given})
-        parts.append(numbers)
-        counts.append(numbers.num_rows)
-    index, numbers = _chosen(parts, counts, sweep)
-    columns = {name: pa.array([point[name] for point in points]) for name in ("point", "state", *POINT)}
-    parameters = dict.fromkeys(name for point in points for name in point["given"])
-    for name in parameters:
-        columns[name] = _column([point["given"].get(name) for point in points])
-    table = pa.table(columns).take(index)
-    for name in ROWS.names:
-        table = table.append_column(name, numbers[name])
-    return table.combine_chunks()
-
-
-def _wanted(store: Store, sweep: Sweep | None) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    if sweep is not None:
-        suffix = identity.of_notebook(sweep.notebook).id
-        for given in sweep.points:
-            yield f"{point_id(sweep.notebook.stem, given)}-{suffix}", given
-        return
-    latest: dict[str, tuple[str, str]] = {}
-    for name in store.names():
-        id = name.partition("-")[0]
-        mark, problem = store.look(name)
-        if mark or problem:
-            latest[id] = max(latest.get(id, ("", "")), (mark["date"] if mark else "", name))
-    yield from ((name, None) for _, name in latest.values())
-
-
-def _chosen(parts: Sequence[pa.Table], counts: Sequence[int], sweep: Sweep | None) -> tuple[pa.Array, pa.Table]:
-    """For each row of the whole table the number of its point, and its numbers: nulls where a point has none."""
-    numbers = pa.concat_tables(parts) if parts else ROWS.empty_table()
-    index = np.repeat(np.arange(len(parts)), counts)
-    if sweep is not None:
-        of_claims, name = pc.equal(numbers["source"], "claim"), numbers["source_name"]
-        known = set(name.filter(pc.invert(of_claims)).unique().to_pylist())
-        missing = sorted(set(sweep.tables) - known) if numbers.num_rows else []
-        if missing:
-            shown = ", ".join(sorted(known)) or "none"
-            raise SweepError(f"{sweep.name}: no point shows a table {', '.join(missing)}; there are: {shown}")
-        claims = sweep.claims
-        if not isinstance(claims, bool):
-            claims = pc.is_in(name, pa.array(claims, pa.string()))
-        tables = pc.is_in(name, pa.array(sweep.tables, pa.string()))
-        keep = pc.or_(pc.and_(of_claims, claims), pc.and_(pc.invert(of_claims), tables))
-        keep = np.asarray(keep.combine_chunks() if isinstance(keep, pa.ChunkedArray) else keep).astype(bool)
-        numbers, index = numbers.filter(pa.array(keep)), index[keep]
-    without = np.setdiff1d(np.arange(len(parts)), index)
-    order = np.argsort(np.concatenate([index, without]), kind="stable")
-    rows = np.concatenate([np.arange(len(index)), np.full(len(without), -1)])[order]
-    take = pa.array(rows, pa.int64(), mask=rows < 0)
-    return pa.array(np.concatenate([index, without])[order]), numbers.take(take)
-
-
-def _column(values: Sequence[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except pa.ArrowException:  # values of several types: as JSON
-        return pa.array([None if value is None else json.dumps(value) for value in values])
-
-
-def write_table(table: pa.Table, path: Path, sweep: Sweep) -> None:
-    """Write a collected table whole, with what it was collected from in its metadata."""
-    figure = asdict(sweep.figure) if sweep.figure else {}
-    own = sweep.notebook.is_relative_to(NOTEBOOKS)
-    notebook = sweep.notebook.relative_to(NOTEBOOKS).with_suffix("").as_posix() if own else sweep.notebook.stem
-    told = {"sweep": sweep.name, "title": sweep.title, "notebook": notebook, "figure": figure}
-    with atomic(path) as part:
-        pq.write_table(table.replace_schema_metadata({b"sweep": json.dumps(told).encode()}), part, compression="zstd")
+    return SweepFigure(**{name: str(value) for name, value in settings.items()})

@@ -2,55 +2,24 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters
-from lib.press.claims import Claim, claims_of
-from lib.site import build
-from lib.site.build import Published, SiteProblem, cell_problems, ledger, stage
+from lib.press.claims import claims_of
+from lib.site import build, ledger
+from lib.site.build import SETUP, Published, SiteProblem, cell_problems, copy_notebooks, stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-
-
-def claim(profile="paper", passes=(True,), **changes):
-    settings = {
-        "id": "a", "chapter": "02_binary_dynamics", "says": "It falls.", "source": "§ 4", "criterion": "lower",
-        "figure": "fig-x", "measured": {"value": [1.0]}, "seeds": 1, "live": profile == "smoke",
-    }  # fmt: skip
-    return Claim(**settings | changes, profile=profile, passes=list(passes))
-
-
-def test_the_ledger_shows_each_claim_once_with_every_profile():
-    page = ledger([claim("paper"), claim("smoke", [False]), claim("smoke", [True, False], id="b", says="It rises.")])
-    assert page.count("It falls. ({numref}`fig-x`)") == 1
-    assert page.index("at <code>smoke</code>") < page.index("at <code>paper</code>")
-    assert "✘ does not hold</strong> at <code>smoke</code> (0 of 1" in page
-    assert "✔ holds</strong> at <code>paper</code> (1 of 1, 1 seed, recorded)" in page
-    assert "| `smoke` | 0 | 1 | 1 | 2 |" in page
-    assert "| `paper` | 1 | 0 | 0 | 1 |" in page
-
-
-def test_what_this_build_ran_comes_before_what_was_kept(tmp_path):
-    """The smoke column is filled live."""
-    kept = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text())
-    (tmp_path / "smoke").mkdir()
-    text = json.dumps(kept).replace('"live": true', '"live": true, "seeds": 3').replace('"seeds": 3', '"seeds": 77')
-    (tmp_path / "smoke" / "01_phenomenon_in_a_minute.ipynb").write_text(text)
-    first = [claim for claim in build.all_claims(tmp_path) if claim.chapter.startswith("01")]
-    assert {claim.seeds for claim in first if claim.profile == "smoke"} == {77}
-
-
-def test_the_summary_names_what_does_not_hold():
-    text = build.summary([claim("smoke"), claim("smoke", [False], id="b", says="It rises.")])
-    assert "02_binary_dynamics at smoke: holds 1, partly 0, does not hold 1" in text
-    assert "It rises." in text
-    assert "It falls." not in text
 
 
 def code_cell(**changes):
@@ -78,32 +47,129 @@ def test_problems_of_kept_cells_are_found(cell, problems):
 
 
 def test_a_book_with_a_stored_traceback_is_not_built(tmp_path, monkeypatch):
-    notebook = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text())
+    notebook = json.loads((NOTEBOOKS / "01_phenomenon_in_a_minute.ipynb").read_text(encoding="utf-8"))
     notebook["cells"][1]["outputs"] = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
-    (tmp_path / "01_broken.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "01_broken.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     monkeypatch.setattr(chapters, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)
     with pytest.raises(SiteProblem, match="01_broken, cell 1: stored traceback"):
         build.build()
 
 
-def test_staging_writes_the_address_in_and_leaves_the_sources_alone(tmp_path):
-    before = {
-        path: path.read_bytes() for path in [*NOTEBOOKS.glob("*.ipynb"), ROOT / "_config.yml", ROOT / "book/ledger.md"]
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A book of one chapter: the path of its notebook."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for room in (build, ledger, chapters):
+        monkeypatch.setattr(room, "NOTEBOOKS", folder)
+    cells = [
+        new_markdown_cell("# Tiny\n\nOne line: naïve."),
+        new_code_cell(f"{SETUP}\nfrom lib.press import chapters", execution_count=1),
+        new_code_cell("print(chapters.said)", execution_count=2),
+    ]
+    nbformat.write(new_notebook(cells=cells), folder / "01_tiny.ipynb")
+    return folder / "01_tiny.ipynb"
+
+
+HERE = Published("https://github.com/owner/book", "colab", "abc123")
+
+
+def test_staging_writes_the_address_in_and_leaves_the_sources_alone(small, tmp_path):
+    sources = [small, ROOT / "_config.yml", ROOT / "book" / "ledger.md", ROOT / "book" / "sweeps.md"]
+    before = [path.read_bytes() for path in sources]
+    stage(tmp_path / "source", HERE)
+    assert [path.read_bytes() for path in sources] == before
+    pages = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in (tmp_path / "source").rglob("*.*")
+        if path.suffix != ".png"
     }
-    stage(tmp_path / "source", Published("https://github.com/owner/book", "colab", "abc123"))
-    assert all(path.read_bytes() == content for path, content in before.items())
-    for name in chapters.names():
-        notebook = json.loads((tmp_path / "source" / "notebooks" / f"{name}.ipynb").read_text())
-        assert 'REPOSITORY, COMMIT = "https://github.com/owner/book", "abc123"' in "".join(
-            notebook["cells"][1]["source"]
-        )
-    config = (tmp_path / "source" / "_config.yml").read_text()
-    assert "url: https://github.com/owner/book" in config
-    assert "colab_url" in config
-    assert (
-        "Checked in {doc}`/notebooks/02_binary_dynamics`." in (tmp_path / "source" / "book" / "ledger.md").read_text()
+    assert '"https://github.com/owner/book", "abc123"' in "".join(
+        json.loads(pages["01_tiny.ipynb"])["cells"][1]["source"]
     )
+    assert "url: https://github.com/owner/book" in pages["_config.yml"]
+    assert "colab_url" in pages["_config.yml"]
+    assert "| profile |" in pages["ledger.md"]
+    assert build.LEDGER_MARK not in pages["ledger.md"]
+    assert "| sweep | points |" in pages["sweeps.md"]
+    assert build.SWEEPS_MARK not in pages["sweeps.md"]
+
+
+def test_notebooks_are_copied_as_they_are_where_no_address_is_known(small, tmp_path):
+    copy_notebooks(tmp_path / "copies")
+    assert (tmp_path / "copies" / small.name).read_bytes() == small.read_bytes()
+
+
+def test_publishing_changes_the_first_line_of_the_setup_cell_alone(small, tmp_path):
+    copy_notebooks(tmp_path / "copies", HERE)
+    before, after = (nbformat.read(path, 4) for path in (small, tmp_path / "copies" / small.name))
+    assert [cell for n, cell in enumerate(after.cells) if n != 1] == [
+        cell for n, cell in enumerate(before.cells) if n != 1
+    ]
+    assert SETUP not in after.cells[1].source
+    assert after.cells[1].source.endswith("\nfrom lib.press import chapters")
+    assert "naïve" in (tmp_path / "copies" / small.name).read_text(encoding="utf-8")
+    after.cells[1].source = before.cells[1].source
+    assert nbformat.writes(after) + "\n" == small.read_text(encoding="utf-8")  # the layout is nbformat's own
+
+
+def test_a_chapter_without_the_line_is_not_published(small, tmp_path):
+    small.write_text(small.read_text(encoding="utf-8").replace("import sys;", "import sys ;"), encoding="utf-8")
+    with pytest.raises(SiteProblem, match=r"01_tiny\.ipynb has no cell whose first line is 'import sys; "):
+        copy_notebooks(tmp_path / "copies")
+
+
+def test_every_chapter_has_the_line_that_publishing_replaces():
+    """It passes once all notebooks begin with the line."""
+    for name in chapters.names():
+        cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        found = [cell["cell_type"] for cell in cells if "".join(cell["source"]).splitlines()[:1] == [SETUP]]
+        assert found == ["code"], name
+
+
+@pytest.fixture
+def published_code(small, tmp_path):
+    """The code of the published chapter, with a repository on this disk in place of the address, and that."""
+    copy_notebooks(tmp_path / "copies", HERE)
+    code = "\n".join(cell.source for cell in nbformat.read(tmp_path / "copies" / small.name, 4).cells[1:])
+    repository = tmp_path / "repository"
+    (repository / "lib" / "press").mkdir(parents=True)
+    (repository / "lib" / "press" / "chapters.py").write_text("said = 'hello'\n", encoding="utf-8")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "a book"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    return code.replace(HERE.repository, repository.as_uri()).replace(HERE.commit, "HEAD"), repository
+
+
+def python(code, folder, **env):
+    """Run code in a folder, where neither this book nor anything else is installed."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | env
+    command = [sys.executable, "-S", "-c", code]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, encoding="utf-8")
+
+
+def test_in_colab_a_published_chapter_fetches_the_code_once(published_code, tmp_path):
+    code, repository = published_code
+    (tmp_path / "colab").mkdir()
+    for _ in range(2):
+        done = python(code, tmp_path / "colab", COLAB_RELEASE_TAG="x")
+        assert done.stdout == "hello\n", done.stderr
+        repository.rename(repository.with_name("gone")) if repository.exists() else None
+
+
+def test_elsewhere_a_published_chapter_finds_the_code_around_it_or_says_what_to_do(published_code, tmp_path):
+    code, repository = published_code
+    (repository / "notebooks" / "sweeps").mkdir(parents=True)
+    for folder in (repository, repository / "notebooks", repository / "notebooks" / "sweeps"):
+        assert python(code, folder).stdout == "hello\n"
+    (tmp_path / "alone" / "of" / "it").mkdir(parents=True)
+    done = python(code, tmp_path / "alone" / "of" / "it")
+    assert (
+        "ImportError: No module named 'lib'. Run this notebook inside the book's repository, or install it"
+        in done.stderr
+    )
+    assert not (tmp_path / "alone" / "of" / "it" / "book").exists()
 
 
 def test_an_address_that_is_none_is_refused():
@@ -159,7 +225,7 @@ def built(tmp_path_factory):
 def test_every_figure_has_number_caption_and_alt_text(built):
     for name in chapters.names():
         page = Page()
-        page.feed((built / "notebooks" / f"{name}.html").read_text())
+        page.feed((built / "notebooks" / f"{name}.html").read_text(encoding="utf-8"))
         assert page.figures
         for figure in page.figures:
             assert re.match(r"\s*Fig\. \d+\.\d+|\s*Fig\. \d+", figure["text"]), figure
@@ -174,24 +240,26 @@ def test_pages_fetch_nothing_from_outside(built):
     assert len(pages) >= 6
     for path in pages:
         page = Page()
-        page.feed(path.read_text())
+        page.feed(path.read_text(encoding="utf-8"))
         assert [address for address in page.fetched if re.match(r"(https?:)?//", address)] == [], path
 
 
 @pytest.mark.slow
 def test_every_page_can_be_opened_in_colab_and_every_link_inside_leads_somewhere(built):
-    notebook = (built / "notebooks" / "02_binary_dynamics.html").read_text()
+    notebook = (built / "notebooks" / "02_binary_dynamics.html").read_text(encoding="utf-8")
     assert "colab.research.google.com/github/owner/book/blob/main/notebooks/02_binary_dynamics.ipynb" in notebook
     for path in built.rglob("*.html"):
-        for target in re.findall(r'href="([^"#:?]+\.html)', path.read_text()):
+        for target in re.findall(r'href="([^"#:?]+\.html)', path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), (path.name, target)
 
 
 @pytest.mark.slow
 def test_the_ledger_page_lists_every_kept_claim(built):
-    page = (built / "book" / "ledger.html").read_text()
+    page = (built / "book" / "ledger.html").read_text(encoding="utf-8")
     kept = [
-        claim for name in chapters.names() for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text()))
+        claim
+        for name in chapters.names()
+        for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")))
     ]
     assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
     for claim in kept:
@@ -211,7 +279,7 @@ def test_a_browser_reports_no_error(built, tmp_path, page):
         f"--user-data-dir={tmp_path}",
         "--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000", "--dump-dom", f"file://{built}/{page}.html",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120)
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert [line for line in console if re.search("Uncaught|[Ee]rror|[Ff]ailed|[Rr]efused|ERR_", line)] == []
     assert "</html>" in done.stdout

@@ -1,0 +1,184 @@
+"""What a sweep would run, and running it: planned against a store, run by Dask, told point by point."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import identity
+from ..identity import Identity
+from ..paths import data_folder
+from ..progress import say
+from ..words import duration
+from .cluster import Cluster, connected, need_dask, outcomes
+from .grid import Sweep
+from .point import PointOutcome, PointTask
+from .store import PointStore, point_name, seal_of
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A point and what is to be done about it."""
+
+    given: Mapping[str, Any]
+    name: str  # of its folder in the store
+    state: str  # "done", "failed", "missing", "code changed" or "damaged"
+    why: str = ""  # it would run
+    seen: str = ""  # seal of the mark that was found
+
+    @property
+    def runs(self) -> bool:
+        """Whether a run of the sweep would run it."""
+        return self.state != "done"
+
+
+def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) -> list[Planned]:
+    """What a run would do, a `Planned` a point; ``code`` is today's if it is not given.
+
+    Reads every file of these points: what is altered is found here.
+    """
+    store.open()
+    code = code or identity.of_notebook(sweep.notebook)
+    others: dict[str, list[str]] = {}
+    for name in store.names():
+        others.setdefault(name.partition("-")[0], []).append(name)
+    return [_planned(store, sweep, given, code, others) for given in sweep.points]
+
+
+def _planned(
+    store: PointStore, sweep: Sweep, given: Mapping[str, Any], code: Identity, others: Mapping[str, list[str]]
+) -> Planned:
+    name = point_name(sweep.notebook, given, code)
+    there = others.get(name.partition("-")[0], [])
+    mark, problem = store.look(name) if name in there else (None, "")
+    if problem:
+        return Planned(given, name, "damaged", problem)
+    if mark:
+        why = f"failed before: {mark['error']}" if mark["state"] == "failed" else ""
+        return Planned(given, name, mark["state"], why, seal_of(mark))
+    older = [found for other in there if other != name and (found := store.look(other)[0])]
+    if older:
+        before = max(older, key=lambda mark: mark["date"])["code"]
+        return Planned(given, name, "code changed", f"changed since: {', '.join(code.differing(before))}")
+    return Planned(given, name, "missing", "never finished")
+
+
+def plan_text(sweep: Sweep, planned: Sequence[Planned]) -> str:
+    """A line a point, and how many are in which state."""
+    lines = [f"  {sweep.label(point.given)}: {point.why if point.runs else 'done'}" for point in planned]
+    counts = Counter(point.state for point in planned)
+    would = sum(point.runs for point in planned)
+    return "\n".join([*lines, f"{would} would run; " + ", ".join(f"{counts[state]} {state}" for state in counts)])
+
+
+@dataclass
+class Summary:
+    """What a run of a sweep did: how many points are in which state, and the failures by name."""
+
+    points: int
+    already: int = 0  # done before
+    done: int = 0  # now
+    elsewhere: int = 0  # by another sweep in the meantime
+    failed: dict[str, str] = field(default_factory=dict)  # point in words → error
+    folders: dict[str, str] = field(default_factory=dict)  # of the failed ones in the store: what ran is there
+    seconds: float = 0.0
+    compute: float = 0.0  # of the cells of the points done now
+    overhead: list[float] = field(default_factory=list)  # seconds beyond it, of each point
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        whole = self.already + self.done + self.elsewhere
+        parts = f"{self.already} before, {self.done} now" + (
+            f", {self.elsewhere} by another sweep" if self.elsewhere else ""
+        )
+        lines = [f"{self.points} points: {whole} done ({parts}), {len(self.failed)} failed; {self.seconds:.0f} s"]
+        if self.overhead:
+            mean = sum(self.overhead) / len(self.overhead)
+            lines.append(f"{self.compute:.0f} s in cells; a point took {mean:.1f} s beyond its cells")
+        return lines + [
+            f"  FAILED {label}: {error.splitlines()[0]} (points/{self.folders[label]})"
+            for label, error in self.failed.items()
+        ]
+
+
+def run_sweep(
+    sweep: Sweep,
+    store: PointStore,
+    cluster: Cluster = Cluster(),
+    *,
+    retries: int = 2,
+    tell: Callable[[str], None] = say,
+) -> Summary:
+    """Run what `plan_sweep` says is to be run; failures are told as they happen and are in the summary.
+
+    Raises StoreFailed if the store cannot be written (nothing that was in it
+    is lost), ClusterLost if there is no scheduler to reach or it goes away,
+    RuntimeError if workers have other code than this process. Calling it
+    again goes on from there.
+    """
+    need_dask()
+    begun = time.perf_counter()
+    store.open(create=True)
+    code = identity.of_notebook(sweep.notebook)
+    planned = plan_sweep(sweep, store, code)
+    todo = {point.name: point for point in planned if point.runs}
+    summary = Summary(len(planned), already=len(planned) - len(todo))
+    for point in todo.values():
+        if point.state == "damaged":
+            tell(f"  DAMAGED {sweep.label(point.given)}: {point.why}; it is computed anew")
+    if todo:
+        with connected(cluster, len(todo), tell) as (client, threads):
+            tasks = {
+                point.name: PointTask(
+                    store=str(store.folder.resolve()),
+                    name=point.name,
+                    notebook=str(sweep.notebook),
+                    given=point.given,
+                    code=code,
+                    threads=threads,
+                    seen=point.seen,
+                    data=str(data_folder().resolve()),
+                    retries=retries,
+                )
+                for point in todo.values()
+            }
+            report = _Progress(len(todo), tell)
+            for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
+                _count(summary, outcome, sweep.label(todo[outcome.name].given), report)
+    summary.seconds = time.perf_counter() - begun
+    return summary
+
+
+def _count(summary: Summary, outcome: PointOutcome, label: str, report: "_Progress") -> None:
+    if outcome.state in ("done", "failed") and outcome.seconds:
+        summary.compute += outcome.compute
+        summary.overhead.append(outcome.seconds - outcome.compute)
+    if outcome.state == "failed" or (outcome.state == "elsewhere" and outcome.error):
+        summary.failed[label] = outcome.error
+        summary.folders[label] = outcome.name
+        report.ended(label, f"FAILED {outcome.error.splitlines()[0]}", loud=True)
+    elif outcome.state == "elsewhere":
+        summary.elsewhere += 1
+        report.ended(label, "done by another sweep")
+    else:
+        summary.done += 1
+        report.ended(label, f"{outcome.seconds:.1f} s")
+
+
+class _Progress:
+    """A line a point with the time left, at most one a second; failures always."""
+
+    def __init__(self, total: int, tell: Callable[[str], None]) -> None:
+        self.total, self.tell = total, tell
+        self.count, self.begun, self.last = 0, time.monotonic(), -math.inf
+
+    def ended(self, label: str, how: str, *, loud: bool = False) -> None:
+        """One more point came to its end."""
+        self.count += 1
+        now = time.monotonic()
+        if loud or self.count == self.total or now - self.last >= 1:
+            self.last = now
+            left = (now - self.begun) / self.count * (self.total - self.count)
+            self.tell(f"  [{self.count}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
