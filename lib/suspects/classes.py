@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-FEWEST = 10  # samples below which a class is named
+RARE = 10  # samples below which a class is named
 NAMED = 10  # entries that a message lists
 MAPPED = 20  # classes that it lists
 
@@ -105,8 +105,8 @@ def check_classes(numbers: np.ndarray, names: tuple[str, ...]) -> None:
 def small_classes(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
     """A note on classes with too few samples."""
     sizes = np.bincount(numbers, minlength=len(names))
-    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < FEWEST]
-    return [f"Classes with fewer than {FEWEST} samples, too few to judge them well: {some(small)}."] if small else []
+    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < RARE]
+    return [f"Classes with fewer than {RARE} samples, too few to judge them well: {some(small)}."] if small else []
 
 
 def _alike(names: tuple[str, ...]) -> list[str]:

@@ -216,7 +216,7 @@ def folder(tmp_path):
     for k in range(12):
         save(root / "0" / f"{k:02}.png", BYTES[k])
         save(root / "dog" / "more" / f"{k:02}.png", BYTES[k + 12])
-    (root / "dog" / "notes.txt").write_text("none")
+    (root / "dog" / "notes.txt").write_text("none", encoding="utf-8")
     (root / "loose.png").write_bytes((root / "0" / "00.png").read_bytes())
     (root / ".hidden").mkdir()
     return root
@@ -321,7 +321,7 @@ def test_a_table_of_paths_and_labels_is_read(folder, tmp_path):
     assert got.labels.tolist() == [0] * 12 + [1] * 12
     assert np.array_equal(got.inputs[:, 0].numpy(), BYTES)
     assert note(got, "Skipped").endswith("read: 0/gone.png (not there).")
-    (folder / "labels.tsv").write_text("\n".join(rows).replace(",", "\t"))
+    (folder / "labels.tsv").write_text("\n".join(rows).replace(",", "\t"), encoding="utf-8")
     beside = read_samples(folder / "labels.tsv", image_column="file", label_column="what")
     assert torch.equal(beside.inputs, got.inputs)
 
@@ -337,7 +337,7 @@ def test_what_is_wrong_with_a_table_is_named(folder):
         ("", "is no table in UTF-8"),
         ("image,label\na.png,1,1\nb,c,d,e,f\n", "is no table in UTF-8"),
     ):
-        table.write_text(text)
+        table.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             from_csv(table)
     table.write_bytes(b"image,label\n\xff\xfe,1\n")
@@ -382,7 +382,7 @@ def test_a_npz_file_is_read_without_unpickling(tmp_path):
     ],
 )
 def test_sources_that_are_none_are_named(tmp_path, name, options, error, message):
-    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "a.txt").write_text("", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     (tmp_path / "hollow" / "cat").mkdir(parents=True)
     with pytest.raises(error, match=message):
