@@ -56,15 +56,14 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import StratifiedKFold
 
 from lib import experiments, records
-from lib.beyond.penalties import paired_interval
-from lib.suspects import presets
-from lib.suspects.compare import METHODS
-from lib.suspects.early_stop import Inputs, Recipe, answers, margin, train_until_stop
-from lib.suspects.judgement import accusations, concentration, judge, score, take_signals, unseen_margin
-from lib.suspects.published import pictures_of
+from lib.data import CLASS_NAMES, DIGITS
+from lib.press.readings import paired_interval
+from lib.suspects import evaluation, presets
+from lib.suspects.early_stop import Inputs, Recipe, train_until_stop
+from lib.suspects.judgement import accusations, concentration, score, take_signals, unseen_margin
+from lib.suspects.published import doubted
 from lib.suspects.tangents import TAIL
 
 cell = presets.find_wrong_labels("digits", "symmetric", 0.4)
@@ -94,23 +93,7 @@ total = score(signals, stopped, labels.given).numpy()
 # %% figure="fig-suspects-agreement" tags=["hide-input", "nbval-ignore-output"]
 fig, (axes,) = figures.panels(1, height=2.6)
 agreement = signals.agreement.numpy()
-bins = np.linspace(agreement.min(), agreement.max(), 50)
-for mine, style, label, side in (
-    (~wrong, figures.CLEAN, "right label", "right"),
-    (wrong, figures.NOISY, "wrong label", "left"),
-):
-    counts, _ = np.histogram(agreement[mine], bins)
-    axes.stairs(counts, bins, color=style.color, linestyle=style.line, linewidth=1.6, fill=False)
-    axes.stairs(counts, bins, color=style.color, alpha=0.15, fill=True)
-    top = counts.argmax()
-    axes.annotate(
-        label,
-        (bins[top], counts[top]),
-        xytext=(6 if side == "right" else -6, 2),
-        textcoords="offset points",
-        color=style.color,
-        ha="left" if side == "right" else "right",
-    )
+evaluation.histograms(axes, agreement, wrong)
 axes.axvline(0, color=figures.INK, linewidth=1)
 axes.set(xlabel="tangent agreement a(x)", ylabel="samples", ylim=(0, 1.15 * axes.get_ylim()[1]))
 show.figure(fig)
@@ -188,13 +171,7 @@ show.table(seen, ["wrong labels", "κ"])
 # average, not whether it is taken off the right samples (see the deviations); and with so few digits held out, $\beta$ is rough.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-never_seen = torch.zeros(len(wrong))
-for fold, (learnt, asked) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(wrong, labels.given)):
-    some = Inputs(images[learnt], torch.device("cpu"))
-    one = Recipe(seed=fold + 1, device="cpu")
-    halted = train_until_stop(one.build(some.shape, labels.classes), some, labels.given[learnt], one, progress=False)
-    rest = Inputs.like(some, images[asked])
-    never_seen[asked] = margin(answers(halted.model, rest, torch.arange(len(asked))), labels.given[asked])
+never_seen = evaluation.cross_validated_margins(images, labels.given, labels.classes)
 
 
 def below(values: torch.Tensor) -> str:
@@ -240,32 +217,12 @@ show.figure(fig)
 # rest where its label is wrong, but also wherever the network is still unsure, and the whole gradient is the sum of pulls of
 # all classes at once. Section 3's directions are those of a *class*.
 
-
 # %% tags=["hide-input", "nbval-ignore-output"]
-def against_whole_gradient(model) -> np.ndarray:
-    """Cosine of each sample's loss gradient with that of all, [n]."""
-    weights = {name: p.detach() for name, p in model.named_parameters()}
-
-    def loss(some, x, y):
-        h = torch.func.functional_call(model, some, (x.unsqueeze(0),))
-        return torch.nn.functional.cross_entropy(h, y.unsqueeze(0))
-
-    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
-    flat = lambda index: torch.cat(  # noqa: E731
-        [g.flatten(1) for g in each(weights, inputs(index), labels.given[index]).values()], dim=1
-    )
-    chunks = torch.arange(len(inputs)).split(200)
-    whole = sum(flat(index).sum(0) for index in chunks)
-    return torch.cat(
-        [torch.nn.functional.cosine_similarity(flat(index), whole.unsqueeze(0)) for index in chunks]
-    ).numpy()
-
-
 precision = {
     "tangent agreement": average_precision_score(wrong, -agreement),
     "the whole score": average_precision_score(wrong, -total),
     "cosine of a sample's loss gradient with the whole gradient": average_precision_score(
-        wrong, -against_whole_gradient(stopped.model)
+        wrong, -evaluation.against_whole_gradient(stopped.model, inputs, labels.given)
     ),
     "chance": wrong.mean(),
 }
@@ -316,25 +273,14 @@ def plan(profile: str) -> dict[str, list]:
 
 profile, runs, ledger = chapters.open_chapter("17_wrong_labels", globals(), plan, among=("cpu",), least_seeds=2)
 
-OURS, LAST, MARGIN, CLEANLAB = (
-    METHODS.index("suspects"),
-    METHODS.index("suspects, last layer"),
-    METHODS.index("margin"),
-    METHODS.index("cleanlab, self confidence"),
-)
-RIVALS = {
-    name: METHODS.index(name)
-    for name in ("AUM", "small loss", "cleanlab, self confidence", "cleanlab, normalized margin")
-}
+OURS, CLEANLAB = "suspects", "cleanlab, self confidence"
+CLEANLABS = (CLEANLAB, "cleanlab, normalized margin")
+RIVALS = ("AUM", "small loss", *CLEANLABS)
 many = [name for name in runs if name.startswith("photographs")]
 noisy = [name for name in runs if name not in many and not name.endswith(" 0")]
 clean = [name for name in runs if name.endswith(" 0")]
-
-
-def of(name: str, method: int, column: str) -> np.ndarray:
-    """A method's values in a cell, [seed]."""
-    table = runs[name].table
-    return table[table["method"] == method][column].to_numpy()
+comparison = evaluation.Comparison(runs)
+of = comparison.of  # a method's values in a cell, [seed]
 
 
 def title(name: str) -> str:
@@ -362,13 +308,10 @@ for data in of_each:
 # %% tags=["hide-input", "nbval-ignore-output"]
 rows = []
 for name in noisy:
-    means = {
-        method: of(name, number, "average_precision").mean()
-        for method, number in (("suspects", OURS), *RIVALS.items(), ("last", LAST))
-    }
-    best = max(means[method] for method in ("suspects", *RIVALS))
-    cells = [f"**{means[one]:.3f}**" if means[one] == best else f"{means[one]:.3f}" for one in ("suspects", *RIVALS)]
-    rows.append([title(name), *cells, f"{means['last']:.3f}"])
+    means = {method: of(name, method, "average_precision").mean() for method in (OURS, *RIVALS)}
+    best = max(means.values())
+    cells = [f"**{mean:.3f}**" if mean == best else f"{mean:.3f}" for mean in means.values()]
+    rows.append([title(name), *cells, f"{of(name, 'suspects, last layer', 'average_precision').mean():.3f}"])
 show.table(
     rows,
     [
@@ -384,30 +327,21 @@ show.table(
 
 
 # %% figure="fig-suspects-cells" tags=["hide-input", "nbval-ignore-output"]
-def better_cleanlab(name: str) -> int:
-    """That of cleanlab's scores which does better in a cell."""
-    return max(
-        (number for method, number in RIVALS.items() if "cleanlab" in method),
-        key=lambda number: of(name, number, "average_precision").mean(),
-    )
-
-
+over = {
+    "AUM": dict.fromkeys(noisy, "AUM"),
+    "cleanlab": {name: comparison.best(name, CLEANLABS) for name in noisy},
+    "small loss": dict.fromkeys(noisy, "small loss"),
+}
 fig, (axes,) = figures.panels(1, height=0.34 * len(noisy) + 0.9)
-for shift, (label, style, marker) in zip(
-    (-0.22, 0, 0.22),
-    (("AUM", figures.CLEAN, "o"), ("cleanlab", figures.NOISY, "^"), ("small loss", figures.TRAIN, "s")),
-    strict=True,
-):
-    for k, name in enumerate(noisy):
-        rival = better_cleanlab(name) if label == "cleanlab" else RIVALS[label]
-        mean, low, high = paired_interval(
-            list(of(name, OURS, "average_precision") - of(name, rival, "average_precision"))
-        )
-        axes.plot([low, high], [k + shift] * 2, color=style.color, linewidth=1.3)
-        axes.plot(mean, k + shift, marker, color=style.color, markersize=5, label=label if k == 0 else None)
-axes.axvline(0, color=figures.INK, linewidth=1)
-axes.set_yticks(range(len(noisy)), [title(name) for name in noisy], fontsize=9.5)
-axes.set(xlabel="ours less the rival's average precision", ylim=(len(noisy) - 0.4, -0.6))
+evaluation.intervals(
+    axes,
+    [title(name) for name in noisy],
+    {
+        label: [paired_interval(list(comparison.gain(name, rival))) for name, rival in rivals.items()]
+        for label, rivals in over.items()
+    },
+)
+axes.set(xlabel="ours less the rival's average precision")
 fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=3)
 show.figure(fig)
 
@@ -419,9 +353,9 @@ central = [
     and name.split()[1:] in (["symmetric", "0.4"], ["pairs", "0.3"])
 ]
 gains = {
-    f"{title(name)}, over {label}": of(name, OURS, "average_precision") - of(name, rival, "average_precision")
+    f"{title(name)}, over {label}": comparison.gain(name, over[label][name])
     for name in central
-    for label, rival in (("AUM", RIVALS["AUM"]), ("cleanlab", better_cleanlab(name)))
+    for label in ("AUM", "cleanlab")
 }
 ledger.check(
     "suspects-beat-rivals",
@@ -439,7 +373,7 @@ for name, values in gains.items():
 # %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
 near = []
 for name in noisy:
-    means = [of(name, number, "average_precision").mean() for number in RIVALS.values()]
+    means = [of(name, method, "average_precision").mean() for method in RIVALS]
     near.append(of(name, OURS, "average_precision").mean() - max(means))
 ledger.check(
     "suspects-first-or-near",
@@ -456,7 +390,7 @@ show.markdown(
     f"First or within .005 of the first in {100 * np.mean(np.array(near) >= -0.005):.0f} % of the cells."
     + (f" **Another method wins in: {'; '.join(lost)}.**" if lost else "")
 )
-alone = [(of(name, OURS, "average_precision") - of(name, MARGIN, "average_precision")).mean() for name in noisy]
+alone = [comparison.gain(name, "margin").mean() for name in noisy]
 show.markdown(
     "The margin at the stop is no published method, but everybody has it: by itself it ranks better than the score in "
     f"{sum(value < 0 for value in alone)} of the {len(alone)} cells (ours less its average precision: {claims.spread(alone)})."
@@ -565,8 +499,8 @@ for name in noisy:
     rows.append(
         [
             title(name),
-            *(f"{of(name, method, 'precision_at_count').mean():.2f}" for method in (OURS, RIVALS["AUM"], CLEANLAB)),
-            *(f"{of(name, method, 'auroc').mean():.3f}" for method in (OURS, RIVALS["AUM"], better_cleanlab(name))),
+            *(f"{of(name, method, 'precision_at_count').mean():.2f}" for method in (OURS, "AUM", CLEANLAB)),
+            *(f"{of(name, method, 'auroc').mean():.3f}" for method in (OURS, "AUM", over["cleanlab"][name])),
             *(f"{of(name, method, 'calibration_error').mean():.3f}" for method in (OURS, CLEANLAB)),
             *(f"{of(name, method, 'seconds').mean():.1f}" for method in (OURS, CLEANLAB)),
         ]
@@ -628,22 +562,13 @@ found = records.obtain_groups(
     {name: [presets.published(name)] for name in AS_PUBLISHED},
     fresh=fresh, keep=profile != "smoke", machine=experiments.Machine(device),
 )  # fmt: skip
-CLASSES = {
-    "digits": tuple("0123456789"),
-    "mnist": tuple("0123456789"),
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-}
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 
 
 def suspects_of(name: str) -> None:
     """The twelve most suspicious labels of a data set, with their images."""
-    table = found[name][0].history
-    table = table[table["given"] != table["suggested"]].head(12)
-    pictures = pictures_of(table, SHAPES[name])
-    titles = [f"{CLASSES[name][int(row.given)]} → {CLASSES[name][int(row.suggested)]}" for row in table.itertuples()]
-    pictures = pictures[:, 0] if pictures.shape[1] == 1 else pictures.transpose(0, 2, 3, 1) / 255
-    fig, _ = figures.image_grid(pictures, titles)
+    shown = doubted(found[name][0].history, SHAPES[name], CLASS_NAMES.get(name, DIGITS))
+    fig, _ = figures.image_grid(*shown)
     show.figure(fig)
 
 
@@ -682,7 +607,7 @@ suspects_of(AS_PUBLISHED[-1])
 # `given_label`, `predicted_label`), so that the two can be joined.
 
 # %%
-from lib.suspects.read import from_arrays
+from lib.suspects import Recipe, from_arrays, judge
 
 mine = from_arrays(images.numpy(), labels.given.numpy())
 verdict = judge(mine, Recipe(seed=1), progress=False)

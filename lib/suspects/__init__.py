@@ -1,1 +1,49 @@
-"""Which labels are wrong: the mechanism of the paper as a tool."""
+"""Which labels are wrong: the mechanism of the paper as a tool.
+
+In five lines::
+
+    from clean_priority.suspects import from_folder, judge, write_gallery  # in the book: lib.suspects
+    samples = from_folder("photographs/")  # a folder a class; from_arrays for images, embeddings and labels
+    found = judge(samples)  # one training, as a Recipe says; with model=, of a network of one's own
+    print(*found.lines())  # how many labels are wrong, and which classes are taken for which
+    found.table.sort_values("label_quality").head(20)  # a row a sample, the most suspicious first
+    write_gallery(found.table, samples, "suspects.html", summary=found.lines())  # a page to look at and mark in
+"""
+
+# ruff: noqa: F401 - what `__getattr__` imports is looked up by its name
+
+from typing import Any
+
+__all__ = [
+    "Labelled",
+    "Recipe",
+    "Suspects",
+    "find_suspects",
+    "from_arrays",
+    "from_csv",
+    "from_dataset",
+    "from_folder",
+    "judge",
+    "read_samples",
+    "write_gallery",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when the first of them is asked for: whoever wants one room loads no other."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .command import find_suspects
+    from .early_stop import Recipe
+    from .gallery import write_gallery
+    from .judgement import judge
+    from .read import Labelled, from_arrays, from_csv, from_dataset, from_folder, read_samples
+    from .report import Suspects
+
+    found = locals()
+    globals().update({one: found[one] for one in __all__})
+    return found[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-FEW = 10  # samples below which a class is named
+RARE = 10  # samples below which a class is named
 NAMED = 10  # entries that a message lists
+MAPPED = 20  # classes that it lists
 
 
 def as_series(labels: Any) -> pd.Series:
@@ -42,39 +43,36 @@ def check_missing(series: pd.Series) -> None:
 def numbered(series: pd.Series, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
     """Class numbers int64 ``[n]``, names, and notes on how the ones became the others."""
     series = _values(series, named=class_names is not None)
-    codes, found = pd.factorize(series)
-    found = found.tolist()
+    found = series.unique().tolist()
     words = isinstance(found[0], str)
     if class_names is None:
-        order = sorted(range(len(found)), key=lambda i: _sort_key(found[i]))
-        names = tuple(str(found[i]) for i in order)
-        number = np.empty(len(found), np.int64)
-        number[order] = np.arange(len(found))
-        plain = [found[i] for i in order] == list(range(len(found))) or list(names) == list(map(str, range(len(found))))
-        notes = [] if plain else [f"Labels are numbered: {_mapping(names)}."]
+        allowed = sorted(found, key=_sort_key)
+        names = tuple(map(str, allowed))
+        plain = names == tuple(map(str, range(len(names))))
     else:
         names = tuple(map(str, class_names))
         if len(set(names)) != len(names):
             raise ValueError(f"class_names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
-        allowed = {name: i for i, name in enumerate(names)} if words else {i: i for i in range(len(names))}
-        unknown = sorted(label for label in found if label not in allowed)
-        if unknown:
-            rows = np.flatnonzero(series.isin(unknown)).tolist()
-            what = f"among {', '.join(map(repr, names[:20]))}" if words else f"0 ... {len(names) - 1}"
-            raise ValueError(
-                f"{len(rows)} labels are out of range: {some(list(map(repr, unknown)))}, the first at positions "
-                f"{some(rows)}; allowed: {what}"
-            )
-        number = np.array([allowed[label] for label in found], np.int64)
-        notes = [f"Labels are numbered: {_mapping(names)}."] if words else []
-    return number[codes], names, notes + _alike(names)
+        allowed = list(names) if words else list(range(len(names)))
+        plain = not words
+    numbers = pd.Index(allowed).get_indexer(series)  # -1 for what is not allowed
+    rows = np.flatnonzero(numbers < 0).tolist()
+    if rows:
+        unknown = [repr(label) for label in sorted(set(found) - set(allowed))]
+        what = f"among {', '.join(map(repr, names[:MAPPED]))}" if words else f"0 ... {len(names) - 1}"
+        raise ValueError(
+            f"{len(rows)} labels are out of range: {some(unknown)}, the first at positions {some(rows)}; "
+            f"allowed: {what}"
+        )
+    notes = [] if plain else [f"Labels are numbered: {_mapping(names)}."]
+    return numbers.astype(np.int64), names, notes + _alike(names)
 
 
 def _values(series: pd.Series, named: bool) -> pd.Series:
     """Labels as integers or strings, of one kind; booleans as their own names, unless classes are ``named``."""
     kind = series.dtype
     if pd.api.types.is_bool_dtype(kind):
-        return series.astype(np.int64) if named else series.astype(object).map({True: "True", False: "False"}.get)
+        return series.astype(np.int64) if named else series.astype(object).map(str)
     if pd.api.types.is_float_dtype(kind):
         parts = np.flatnonzero(series % 1 != 0)  # infinity too
         if len(parts):
@@ -82,9 +80,9 @@ def _values(series: pd.Series, named: bool) -> pd.Series:
         return series.astype(np.int64)
     if pd.api.types.is_integer_dtype(kind):
         return series
-    kinds = {type(label).__name__ for label in series}
     if not all(isinstance(label, str) for label in series):
-        raise ValueError(f"labels are {' and '.join(sorted(kinds))}; allowed: all integers or all strings")
+        kinds = sorted({type(label).__name__ for label in series})
+        raise ValueError(f"labels are {' and '.join(kinds)}; allowed: all integers or all strings")
     return series.astype(object)
 
 
@@ -107,10 +105,8 @@ def check_classes(numbers: np.ndarray, names: tuple[str, ...]) -> None:
 def small_classes(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
     """A note on classes with too few samples."""
     sizes = np.bincount(numbers, minlength=len(names))
-    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < FEW]
-    if not small:
-        return []
-    return [f"Classes with fewer than {FEW} samples, too few to judge them well: {some(small)}."]
+    small = [f"{name!r} ({size})" for name, size in zip(names, sizes, strict=True) if size < RARE]
+    return [f"Classes with fewer than {RARE} samples, too few to judge them well: {some(small)}."] if small else []
 
 
 def _alike(names: tuple[str, ...]) -> list[str]:
@@ -119,14 +115,12 @@ def _alike(names: tuple[str, ...]) -> list[str]:
     for name in names:
         groups.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
     alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
-    if not alike:
-        return []
-    return [f"Classes that differ by capitals or spaces only, and stay apart: {some(alike)}."]
+    return [f"Classes that differ by capitals or spaces only, and stay apart: {some(alike)}."] if alike else []
 
 
 def _mapping(names: tuple[str, ...]) -> str:
-    shown = [f"{name!r} is {i}" for i, name in enumerate(names[:20])]
-    return ", ".join(shown) + (f", ... {names[-1]!r} is {len(names) - 1}" if len(names) > 20 else "")
+    shown = [f"{name!r} is {i}" for i, name in enumerate(names[:MAPPED])]
+    return ", ".join(shown) + (f", ... {names[-1]!r} is {len(names) - 1}" if len(names) > MAPPED else "")
 
 
 def some(entries: list) -> str:

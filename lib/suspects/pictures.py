@@ -2,13 +2,13 @@
 
 import statistics
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -17,25 +17,9 @@ from .classes import some
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes without colour
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-ORIENTATION = 0x0112  # the EXIF tag
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What became of some files.
-
-    ``images`` is uint8 ``[kept, channels, height, width]`` with one channel or
-    three; ``kept`` are the positions of the files they come from; ``notes``
-    are sentences on what was left out or changed.
-    """
-
-    images: Tensor
-    kept: list[int]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Head:
+class _Head(NamedTuple):
     """What a file says of itself before it is decoded; ``size`` is width and height in pixels, upright."""
 
     size: tuple[int, int]
@@ -43,38 +27,35 @@ class _Head:
     deep: bool  # more than eight bits a pixel
 
 
-def read_files(paths: Sequence[Path], names: Sequence[str], largest: int, progress: bool = True) -> Pictures:
+def read_files(
+    paths: Sequence[Path], names: Sequence[str], largest: int, progress: bool = True
+) -> tuple[Tensor, list[int], list[str]]:
     """Decode image files; all get the median size, with no side above ``largest`` pixels.
 
-    ``names`` are what notes call the files. Raises ValueError if no file can
-    be read.
+    Images, uint8 ``[kept, channels, height, width]`` with one channel or
+    three; the positions of the files they come from; and sentences on what was
+    left out or changed, which call the files by their ``names``. Raises
+    ValueError if no file can be read.
     """
-    heads: list[_Head | None] = []
     faults: dict[int, str] = {}
-    for position, path in enumerate(bar(paths, "sizes", "image", progress)):
-        heads.append(_tried(_head, position, faults, path))
-    sizes = [head.size for head in heads if head]
-    if not sizes:
-        raise ValueError(f"none of {len(paths)} images could be read; {_list(names, faults)}")
-    size = _common_size(sizes, largest)
-    grey = all(head.grey for head in heads if head)
-    # Decoded straight into their place: twice the images would not fit where once does.
-    array = np.empty((len(sizes), size[1], size[0], 1 if grey else 3), np.uint8)
+    tried = (_tried(_head, k, faults, path) for k, path in enumerate(bar(paths, "sizes", "image", progress)))
+    heads = {k: head for k, head in enumerate(tried) if head}
     kept: list[int] = []
-    for position, path in enumerate(bar(paths, "images", "image", progress)):
-        if heads[position] is None:
-            continue
-        decoded = _tried(_decoded, position, faults, path, size, grey)
-        if decoded is not None:
-            array[len(kept)] = decoded.reshape(array.shape[1:])
-            kept.append(position)
+    if heads:
+        size, grey = _common_size([head.size for head in heads.values()], largest), all(h.grey for h in heads.values())
+        # Decoded straight into their place: twice the images would not fit where once does.
+        array = np.empty((len(heads), size[1], size[0], 1 if grey else 3), np.uint8)
+        for position in bar(heads, "images", "image", progress):
+            decoded = _tried(_decoded, position, faults, paths[position], size, grey)
+            if decoded is not None:
+                array[len(kept)] = decoded.reshape(array.shape[1:])
+                kept.append(position)
+    skipped = some([f"{names[position]} ({faults[position]})" for position in sorted(faults)])
     if not kept:
-        raise ValueError(f"none of {len(paths)} images could be read; {_list(names, faults)}")
-    notes = _notes([heads[position] for position in kept], size, grey)
-    if faults:
-        notes.insert(0, f"Skipped {len(faults)} of {len(paths)} images that could not be read: {_list(names, faults)}.")
+        raise ValueError(f"none of {len(paths)} images could be read; {skipped}")
+    notes = [f"Skipped {len(faults)} of {len(paths)} images that could not be read: {skipped}."] if faults else []
     images = torch.from_numpy(array[: len(kept)]).permute(0, 3, 1, 2).contiguous()
-    return Pictures(images, kept, tuple(notes))
+    return images, kept, notes + _notes([heads[position] for position in kept], size, grey)
 
 
 def from_pillow(image: Image.Image) -> Tensor:
@@ -98,15 +79,11 @@ def stack(images: Sequence[Tensor], largest: int) -> tuple[Tensor, list[str]]:
         raise ValueError(f"images have {', '.join(map(str, sorted(channels)))} channels; only 1 and 3 go together")
     heads = [_Head((image.shape[2], image.shape[1]), image.shape[0] == 1, False) for image in images]
     size = _common_size([head.size for head in heads], largest)
-    grey = channels == {1}
-    alike = [
-        _resized(image if image.shape[0] == max(channels) else image.expand(3, -1, -1), (size[1], size[0]))
-        for image in images
-    ]
-    return torch.stack(alike), _notes(heads, size, grey)
+    alike = [_resized(image.expand(max(channels), -1, -1), size[::-1]) for image in images]
+    return torch.stack(alike), _notes(heads, size, channels == {1})
 
 
-def _resized(image: Tensor, shape: tuple[int, int]) -> Tensor:
+def _resized(image: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(image.shape[1:]) == shape:
         return image
     smooth = interpolate(image[None].float(), size=shape, mode="bilinear", antialias=True)[0]
@@ -128,21 +105,17 @@ def _tried(function, position: int, faults: dict[int, str], path: Path, *rest):
 
 def _head(path: Path) -> _Head:
     with Image.open(path) as image:
-        width, height = image.size
-        if image.getexif().get(ORIENTATION) in TURNED:
-            width, height = height, width
+        turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
         if image.mode == "F":
             raise ValueError("its pixels are fractions; 8 or 16 bits a pixel are read")
-        return _Head((width, height), image.mode in GREY, image.mode.startswith("I"))
+        return _Head(image.size[::-1] if turned else image.size, image.mode in GREY, image.mode.startswith("I"))
 
 
 def _decoded(path: Path, size: tuple[int, int], grey: bool) -> np.ndarray:
     with Image.open(path) as image:
         image.draft(None, (2 * max(size), 2 * max(size)))  # a large JPEG is decoded at a fraction of its size
         upright = _plain(ImageOps.exif_transpose(image), grey)
-        if upright.size != size:
-            upright = upright.resize(size, Image.Resampling.BILINEAR)
-        return np.asarray(upright)
+        return np.asarray(upright.resize(size, Image.Resampling.BILINEAR))  # a copy, where it has that size
 
 
 def _plain(image: Image.Image, grey: bool) -> Image.Image:
@@ -158,30 +131,20 @@ def _plain(image: Image.Image, grey: bool) -> Image.Image:
     return image.convert("L" if grey else "RGB")
 
 
-def _common_size(sizes: Sequence[tuple[int, int]], largest: int) -> tuple[int, int]:
+def _common_size(sizes: Collection[tuple[int, int]], largest: int) -> tuple[int, int]:
     """Median width and height, both shrunk by one factor if the longer is above ``largest``."""
-    width, height = (statistics.median_low([size[axis] for size in sizes]) for axis in (0, 1))
+    width, height = map(statistics.median_low, zip(*sizes, strict=True))
     shrink = min(1.0, largest / max(width, height))
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
 def _notes(heads: Sequence[_Head], size: tuple[int, int], grey: bool) -> list[str]:
-    notes = []
-    changed = sum(head.size != size for head in heads)
-    if changed:
-        sides = [side for head in heads for side in head.size]
-        notes.append(
-            f"Resized {changed} of {len(heads)} images to {size[0]} x {size[1]} pixels (width x height), whatever "
-            f"their proportions; sides were {min(sides)} to {max(sides)} pixels."
-        )
-    pale = sum(head.grey for head in heads)
-    if pale and not grey:
-        notes.append(f"{pale} grey images among {len(heads) - pale} coloured ones: all are read as RGB.")
-    deep = sum(head.deep for head in heads)
-    if deep:
-        notes.append(f"{deep} images of 16 bits a pixel are read with 8.")
-    return notes
-
-
-def _list(names: Sequence[str], faults: dict[int, str]) -> str:
-    return some([f"{names[position]} ({faults[position]})" for position in sorted(faults)])
+    changed, pale, deep = (sum(some) for some in zip(*((h.size != size, h.grey, h.deep) for h in heads), strict=True))
+    sides = [side for head in heads for side in head.size]
+    resized = (
+        f"Resized {changed} of {len(heads)} images to {size[0]} x {size[1]} pixels (width x height), whatever "
+        f"their proportions; sides were {min(sides)} to {max(sides)} pixels."
+    )
+    coloured = f"{pale} grey images among {len(heads) - pale} coloured ones: all are read as RGB."
+    flat = f"{deep} images of 16 bits a pixel are read with 8."
+    return [note for note, said in ((resized, changed), (coloured, pale and not grey), (flat, deep)) if said]

@@ -1,5 +1,6 @@
 """The most suspicious labels of a data set as published, which nobody flipped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -92,3 +93,18 @@ def pictures_of(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
     """The images of a table's rows, ``[n, channels, height, width]``."""
     columns = [f"pixel{k}" for k in range(int(np.prod(shape)))]
     return table[columns].to_numpy().reshape(-1, *shape)
+
+
+def doubted(
+    table: pd.DataFrame, shape: tuple[int, ...], names: Sequence[str], count: int = 12
+) -> tuple[np.ndarray, list[str]]:
+    """The first ``count`` rows whose label another one is suggested for, as `lib.press.figures.image_grid` shows them.
+
+    Images ``[count, height, width]`` where they are grey, ``[count, height,
+    width, 3]`` in [0, 1] where they have colours, and a title for each,
+    "given → suggested", with the classes' ``names``.
+    """
+    rows = table[table["given"] != table["suggested"]].head(count)
+    images = pictures_of(rows, shape)
+    titles = [f"{names[int(row.given)]} → {names[int(row.suggested)]}" for row in rows.itertuples()]
+    return images[:, 0] if shape[0] == 1 else images.transpose(0, 2, 3, 1) / 255, titles

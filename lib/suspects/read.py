@@ -112,22 +112,20 @@ def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = Tr
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder" if folder.exists() else f"{folder} is not there")
+    kinds = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    if not kinds:
+        raise ValueError(f"{folder} holds no folders; expected one per class")
     known = set(Image.registered_extensions())
-    found: list[Path] = []
-    notes = []
-    for kind in _class_folders(folder):
-        here = [file for file in _files(kind) if file.suffix.lower() in known]
-        if not here:
-            notes.append(f"No images in the folder {kind.name!r}: it is not a class.")
-        found += here
+    images = {kind.name: [file for file in _files(kind) if file.suffix.lower() in known] for kind in kinds}
+    notes = [f"No images in the folder {name!r}: it is not a class." for name, files in images.items() if not files]
+    found = [file for files in images.values() for file in files]
     if not found:
         raise ValueError(f"no images in the folders of {folder}; expected {folder}/CLASS/IMAGE")
     others = sum(1 for _ in _files(folder)) - len(found)
     if others:
         notes.append(f"{others} files of {folder} are no images in a class's folder: left out.")
-    names = [file.relative_to(folder).as_posix() for file in found]
-    labels = [name.split("/")[0] for name in names]
-    return _from_files(found, labels, names, notes, largest, progress)
+    names = [_as_text(file.relative_to(folder).as_posix()) for file in found]
+    return _from_files(found, [name.split("/")[0] for name in names], names, notes, largest, progress)
 
 
 def from_csv(
@@ -198,7 +196,7 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
     return _labelled(tensor, labels, _dataset_classes(dataset, labels), pd.Index(kept), notes + more)
 
 
-def read(
+def read_samples(
     source: str | Path,
     *,
     image_column: str | None = None,
@@ -216,30 +214,32 @@ def read(
     the source has no use for, and for whatever its reader refuses.
     """
     path = Path(source)
+    kind = path.suffix.lower()
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there")
-    if root is not None and path.suffix.lower() not in TABLES:
+    if root is not None and kind not in TABLES:
         raise ValueError(f"root is where the paths of a .csv or .tsv count from; {path} is none")
     if path.is_dir():
         if image_column or label_column:
             raise ValueError(f"{path} is a folder: it has no columns")
         return from_folder(path, largest=largest, progress=progress)
-    if path.suffix.lower() in TABLES:
-        columns = {"image_column": image_column or "image", "label_column": label_column or "label"}
-        return from_csv(path, **columns, root=root, largest=largest, progress=progress)
-    if path.suffix.lower() == ".npz":
-        return _from_npz(path, image_column, label_column)
+    if kind in TABLES:
+        columns = image_column or "image", label_column or "label"
+        return from_csv(path, *columns, root, largest=largest, progress=progress)
+    if kind == ".npz":
+        return _from_npz(path, image_column, label_column or "labels")
     raise ValueError(f"{path}: allowed are a folder that holds one per class, a .csv or .tsv table, or a .npz file")
+
+
+read = read_samples  # as `lib.__main__` calls it
 
 
 # Sources -----------------------------------------------------------------------------------------
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    found = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    if not found:
-        raise ValueError(f"{folder} holds no folders; expected one per class")
-    return found
+def _as_text(name: str) -> str:
+    """A file's name; bytes that are no UTF-8, which no table or page can hold, stand in it as \\xe9."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -255,12 +255,12 @@ def _from_files(
     if largest < 1:
         raise ValueError(f"largest must be at least 1 pixel, not {largest}")
     check_classes(*numbered(as_series(labels), None)[:2])  # before an hour of decoding
-    read = pictures.read_files(paths, names, largest, progress)
-    labels, names = ([entries[position] for position in read.kept] for entries in (labels, names))
+    images, kept, more = pictures.read_files(paths, names, largest, progress)
+    labels, names = ([entries[position] for position in kept] for entries in (labels, names))
     try:
-        return _labelled(read.images, labels, None, pd.Index(names), notes + list(read.notes))
+        return _labelled(images, labels, None, pd.Index(names), notes + more)
     except ValueError as error:  # it may be because of what was skipped
-        raise ValueError(". ".join([str(error), *read.notes])) from error
+        raise ValueError(". ".join([str(error), *more])) from error
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -273,17 +273,16 @@ def _table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is no table in UTF-8 ({error})") from error
 
 
-def _from_npz(path: Path, image_key: str | None, label_key: str | None) -> Labelled:
+def _from_npz(path: Path, image_key: str | None, label_key: str = "labels") -> Labelled:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             keys = [image_key] if image_key else [key for key in INPUTS if key in file.files]
-            missing = [key for key in [*keys, label_key or "labels"] if key not in file.files]
+            missing = [key for key in [*keys, label_key] if key not in file.files]
             if len(keys) != 1 or missing:
                 wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}"
                 raise KeyError(f"{path} must hold {wanted}; there are: {', '.join(file.files)}")
-            arrays = {
-                key: file[key] for key in {keys[0], label_key or "labels", "class_names", "index"} & {*file.files}
-            }
+            inputs, labels = file[keys[0]], file[label_key]
+            names, index = (file[key].tolist() if key in file.files else None for key in ("class_names", "index"))
     except KeyError as error:
         raise ValueError(error.args[0]) from error
     except ValueError as error:
@@ -292,13 +291,7 @@ def _from_npz(path: Path, image_key: str | None, label_key: str | None) -> Label
         raise ValueError(f"{path} holds Python objects: save labels as integers or as an array of strings") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error
-    names = arrays.get("class_names")
-    return from_arrays(
-        arrays[keys[0]],
-        arrays[label_key or "labels"],
-        None if names is None else names.tolist(),
-        None if "index" not in arrays else arrays["index"].tolist(),
-    )
+    return from_arrays(inputs, labels, names, index)
 
 
 def _dataset_classes(dataset: Any, labels: list) -> list[str] | None:
@@ -347,33 +340,20 @@ def _labelled(
 def _duplicates(labelled: Labelled) -> tuple[Tensor, list[str]]:
     """Where an identical input carries another label, bool ``[n]``, and a note on copies."""
     # Eight bytes a row, so that a million rows need few; two of them collide once in 30 million data sets.
-    rows = labelled.inputs.numpy()
-    digests = np.fromiter(
-        (int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows), np.uint64, len(rows)
-    )
-    _, group, sizes = np.unique(digests, return_inverse=True, return_counts=True)
-    labels = labelled.labels.numpy()
-    lowest = np.full(len(sizes), labelled.classes)
-    highest = np.full(len(sizes), -1)
-    np.minimum.at(lowest, group, labels)
-    np.maximum.at(highest, group, labels)
-    conflicts = (lowest < highest)[group]
-    copies = int(sizes[sizes > 1].sum())
-    if not copies:
+    digests = (hashlib.blake2b(row, digest_size=8).digest() for row in labelled.inputs.numpy())
+    rows = np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64, len(labelled))
+    table = pd.DataFrame({"row": rows, "label": labelled.labels.numpy()})
+    groups = table.groupby("row")["label"]
+    conflicts = (groups.transform("min") < groups.transform("max")).to_numpy(copy=True)
+    sizes = groups.size()
+    copied = sizes[sizes > 1]
+    if copied.empty:
         return torch.from_numpy(conflicts), []
-    note = f"{copies} samples are exact copies of one another, in {int((sizes > 1).sum())} groups"
+    note = f"{copied.sum()} samples are exact copies of one another, in {len(copied)} groups"
     if conflicts.any():
+        commonest = table.groupby(["row", "label"]).size().groupby("row").max()
         note += (
-            f"; {int(conflicts.sum())} of them carry different labels than their copies, of which at least "
-            f"{_surely_wrong(group, labels, sizes)} are surely wrong"
+            f"; {conflicts.sum()} of them carry different labels than their copies, of which at least "
+            f"{len(table) - commonest.sum()} are surely wrong"
         )
     return torch.from_numpy(conflicts), [note + "."]
-
-
-def _surely_wrong(group: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> int:
-    """Of groups of copies all but their commonest label."""
-    classes = int(labels.max()) + 1
-    pairs, counts = np.unique(group * classes + labels, return_counts=True)
-    commonest = np.zeros(len(sizes), np.int64)
-    np.maximum.at(commonest, pairs // classes, counts)
-    return int((sizes - commonest).sum())

@@ -1,6 +1,9 @@
 """``python -m lib suspects``: from a reader's files to table, noise and gallery."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,8 @@ from sklearn.datasets import load_digits
 
 from lib.__main__ import main
 from lib.checkpoint import Checkpoint
-from lib.suspects import early_stop
+from lib.paths import ROOT
+from lib.suspects import early_stop, find_suspects
 
 
 @pytest.fixture
@@ -24,6 +28,12 @@ def source(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray((images[k].reshape(8, 8) * 15.9).astype(np.uint8)).save(folder / f"{k}-{labels[k]}.png")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    for room in ("judgement", "command"):
+        monkeypatch.setattr(f"lib.suspects.{room}.judge", lambda *_, **__: pytest.fail("something was computed"))
 
 
 def run(*arguments) -> int:
@@ -43,20 +53,20 @@ def test_from_a_folder_to_table_noise_and_gallery(source, tmp_path, capsys):
     assert wrong[:20].mean() > 0.8  # the most suspicious first
     assert wrong[flagged].mean() > 0.7
     assert wrong[~flagged].mean() < 0.05
-    noise = json.loads((tmp_path / "out" / "noise.json").read_text())
+    noise = json.loads((tmp_path / "out" / "noise.json").read_text(encoding="utf-8"))
     assert abs(noise["noise_rate"]["estimate"] - wrong.mean()) < 0.05
-    assert (tmp_path / "out" / "suspects.html").read_text().count("<article") == 50
+    assert (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8").count("<article") == 50
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
 
 
-def test_what_is_there_is_not_replaced_unasked(source, tmp_path, capsys, monkeypatch):
+@pytest.mark.usefixtures("nothing_computed")
+def test_what_is_there_is_not_replaced_unasked(source, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "suspects.csv").write_text("mine")
-    monkeypatch.setattr("lib.suspects.judgement.judge", lambda *_, **__: pytest.fail("something was computed"))
+    (out / "suspects.csv").write_text("mine", encoding="utf-8")
     assert run(source, "--out", out) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert (out / "suspects.csv").read_text() == "mine"
+    assert (out / "suspects.csv").read_text(encoding="utf-8") == "mine"
 
 
 def test_interrupted_it_goes_on_to_the_same_table(source, tmp_path, capsys, monkeypatch):
@@ -79,6 +89,7 @@ def test_interrupted_it_goes_on_to_the_same_table(source, tmp_path, capsys, monk
     assert whole == again
 
 
+@pytest.mark.usefixtures("nothing_computed")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,8 +99,7 @@ def test_interrupted_it_goes_on_to_the_same_table(source, tmp_path, capsys, monk
         (("--held-out", "0.9"), "held_out must lie in (0, 0.5], not 0.9"),
     ],
 )
-def test_what_cannot_be_meant_is_said_before_any_compute(source, arguments, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("lib.suspects.judgement.judge", lambda *_, **__: pytest.fail("something was computed"))
+def test_what_cannot_be_meant_is_said_before_any_compute(source, arguments, message, capsys, tmp_path):
     assert run(source, "--out", tmp_path / "out", *arguments) == 1
     assert message in capsys.readouterr().err
 
@@ -103,3 +113,61 @@ def test_as_many_are_held_out_as_asked(source, tmp_path):
 def test_no_source(tmp_path, capsys):
     assert run(tmp_path / "nowhere") == 1
     assert "is not there" in capsys.readouterr().err
+
+
+# From Python
+
+
+def test_from_python_it_does_what_the_command_does(source, tmp_path, capsys):
+    said = []
+    options = {"epochs": 3, "seed": 5, "limit": 4}
+    found = find_suspects(source, out=tmp_path / "python", tell=said.append, **options)
+    assert capsys.readouterr().out == ""
+    assert "600 images" in said[0]
+    assert said[-1].splitlines()[0] == f"table: {tmp_path / 'python' / 'suspects.csv'}"
+    assert (tmp_path / "python" / "suspects.html").read_text(encoding="utf-8").count("<article") == 4
+    assert run(source, "--out", tmp_path / "command", *(f"--{name}={value}" for name, value in options.items())) == 0
+    tables = [(tmp_path / name / "suspects.csv").read_bytes() for name in ("python", "command")]
+    assert tables[0] == tables[1]
+    read = pd.read_csv(tmp_path / "python" / "suspects.csv", index_col="index", dtype={"given_label": str})
+    assert read["given_label"].tolist() == found.table.loc[read.index, "given_label"].tolist()
+
+
+@pytest.mark.usefixtures("nothing_computed")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": 0}, "layers must be at least 1, not 0"),
+        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"device": "tpu"}, "tpu"),
+        ({"out": "a file"}, "a file is a file; name a folder by --out"),
+        ({}, r"suspects\.csv would be replaced: say --overwrite"),
+    ],
+)
+def test_nothing_is_read_before_the_rest_is_checked(tmp_path, monkeypatch, settings, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "suspects.csv").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=message):
+        find_suspects(tmp_path / "nowhere", **{"out": "out", **settings})  # there is no such source
+
+
+def test_classes_of_any_script_pass_a_terminal_that_knows_ascii_only(tmp_path):
+    """A process of its own: standard output gets its encoding when Python starts."""
+    draws = np.random.default_rng(0)
+    for k in range(24):
+        folder = os.fsencode(tmp_path / "photos") + (b"/\xe7\x8c\xab", b"/caf\xe9")[k % 2]  # the latter is no UTF-8
+        os.makedirs(folder, exist_ok=True)
+        Image.fromarray(draws.integers(0, 256, (4, 4), dtype=np.uint8)).save(os.fsdecode(folder + b"/%d.png" % k))
+    code = f"from lib.suspects import find_suspects; find_suspects({str(tmp_path / 'photos')!r}, out='out', epochs=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="ascii",
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "'caf\\\\xe9' is 0, '\\u732b' is 1" in done.stdout
+    table = pd.read_csv(tmp_path / "out" / "suspects.csv", encoding="utf-8")
+    assert set(table["given_label"]) == {"caf\\xe9", "猫"}
+    assert "labelled <b>猫</b>" in (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The gallery: one file that asks for nothing, says what the table says, and escapes what users name."""
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -62,7 +63,7 @@ def made(n: int = 30, *, embedded: bool = False, channels: int = 1) -> tuple[pd.
 
 def page_of(tmp_path, table, labelled, **options) -> tuple[int, str, Page]:
     path = tmp_path / "gallery.html"
-    shown = gallery.write(table, labelled, path, **options)
+    shown = gallery.write_gallery(table, labelled, path, **options)
     text = path.read_text(encoding="utf-8")
     return shown, text, Page(text)
 
@@ -93,6 +94,16 @@ def test_what_users_name_is_escaped(tmp_path):
     assert len(page.all("script")) == 1
     assert NASTY not in text
     assert any(NASTY in attributes.get("aria-label", "") for attributes in page.all("article"))
+
+
+def test_the_policy_allows_the_one_script_that_is_in_the_page(tmp_path):
+    _, text, page = page_of(tmp_path, *made())
+    (policy,) = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "function draw()" in script
+    assert "{{" not in text
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -138,5 +149,5 @@ def test_a_reader_without_eyes_or_mouse_finds_the_way(tmp_path):
 def test_tables_of_something_else_are_refused(tmp_path, change, message):
     table, labelled = made()
     with pytest.raises(ValueError, match=message):
-        gallery.write(change(table), labelled, tmp_path / "gallery.html")
+        gallery.write_gallery(change(table), labelled, tmp_path / "gallery.html")
     assert not list(tmp_path.iterdir())

@@ -193,7 +193,7 @@ def test_saved_files_say_the_same(flipped, tmp_path):
     assert set(read.index) == set(found.table.index)
     assert list(read.columns) == COLUMNS
     pd.testing.assert_frame_equal(read.loc[found.table.index], found.table, check_names=False, check_dtype=False)
-    noise = json.loads((folder / "noise.json").read_text())
+    noise = json.loads((folder / "noise.json").read_text(encoding="utf-8"))
     assert noise["noise_rate"]["estimate"] == found.noise_rate.estimate
     assert noise["classes"] == NAMES
     np.testing.assert_array_equal(noise["transition"], found.transition)

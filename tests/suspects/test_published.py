@@ -13,7 +13,7 @@ from lib.models import ModelConfig, build
 from lib.records import experiment_from
 from lib.suspects.early_stop import Recipe
 from lib.suspects.judgement import judge
-from lib.suspects.published import PublishedSuspects, pictures_of
+from lib.suspects.published import PublishedSuspects, doubted, pictures_of
 from lib.suspects.read import from_arrays
 
 CPU = torch.device("cpu")
@@ -79,3 +79,18 @@ def test_settings_come_back_from_a_record_and_bad_ones_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             replace(RUN, **changed).validate()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_labels_are_shown_with_another_one_where_there_is_one(channels):
+    pixels = np.arange(4 * channels * 4.0).reshape(4, -1)
+    columns = {f"pixel{k}": pixels[:, k] for k in range(4 * channels)}
+    table = pd.DataFrame({"given": [0, 1, 1, 0], "suggested": [1, 1, 0, 1], **columns})
+    images, titles = doubted(table, (channels, 2, 2), ("cat", "dog"), count=2)
+    assert titles == ["cat → dog", "dog → cat"]
+    expected = pixels[[0, 2]].reshape(2, channels, 2, 2)
+    if channels == 1:
+        np.testing.assert_array_equal(images, expected[:, 0])
+    else:
+        np.testing.assert_allclose(images[1, 1, 0], expected[1, :, 1, 0] / 255)
+        assert images.shape == (2, 2, 2, 3)

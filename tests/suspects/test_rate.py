@@ -155,7 +155,7 @@ def test_the_table_follows_the_rate(instead, monkeypatch, tmp_path):
     ((counted, judged),) = asked
     assert judged.given.shape[1] == found.table["held_out"].sum()
     found.save(tmp_path)
-    saved = json.loads((tmp_path / "noise.json").read_text())
+    saved = json.loads((tmp_path / "noise.json").read_text(encoding="utf-8"))
     assert saved["contradicted"] == found.contradicted == (counted if instead else None)
     issues = found.table["is_label_issue"]
     assert issues.sum() == (148 if instead else round(counted * 400))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.suspects.read import Labelled, from_arrays, from_csv, from_dataset, from_folder, read
+from lib.suspects.read import Labelled, from_arrays, from_csv, from_dataset, from_folder, read_samples
 
 FLOATS = np.random.default_rng(0).random((24, 5), dtype=np.float32)
 BYTES = np.random.default_rng(1).integers(0, 256, (24, 6, 4), dtype=np.uint8)
@@ -216,7 +216,7 @@ def folder(tmp_path):
     for k in range(12):
         save(root / "0" / f"{k:02}.png", BYTES[k])
         save(root / "dog" / "more" / f"{k:02}.png", BYTES[k + 12])
-    (root / "dog" / "notes.txt").write_text("none")
+    (root / "dog" / "notes.txt").write_text("none", encoding="utf-8")
     (root / "loose.png").write_bytes((root / "0" / "00.png").read_bytes())
     (root / ".hidden").mkdir()
     return root
@@ -229,7 +229,7 @@ def test_a_folder_per_class_is_read_with_its_paths(folder):
     assert list(got.index[:1]) + list(got.index[-1:]) == ["0/00.png", "dog/more/11.png"]
     assert np.array_equal(got.inputs[:, 0].numpy(), BYTES)
     assert "2 files of" in note(got, "left out")
-    assert read(folder).index.equals(got.index)
+    assert read_samples(folder).index.equals(got.index)
 
 
 def test_corrupt_files_are_skipped_listed_and_counted(folder):
@@ -321,8 +321,8 @@ def test_a_table_of_paths_and_labels_is_read(folder, tmp_path):
     assert got.labels.tolist() == [0] * 12 + [1] * 12
     assert np.array_equal(got.inputs[:, 0].numpy(), BYTES)
     assert note(got, "Skipped").endswith("read: 0/gone.png (not there).")
-    (folder / "labels.tsv").write_text("\n".join(rows).replace(",", "\t"))
-    beside = read(folder / "labels.tsv", image_column="file", label_column="what")
+    (folder / "labels.tsv").write_text("\n".join(rows).replace(",", "\t"), encoding="utf-8")
+    beside = read_samples(folder / "labels.tsv", image_column="file", label_column="what")
     assert torch.equal(beside.inputs, got.inputs)
 
 
@@ -337,7 +337,7 @@ def test_what_is_wrong_with_a_table_is_named(folder):
         ("", "is no table in UTF-8"),
         ("image,label\na.png,1,1\nb,c,d,e,f\n", "is no table in UTF-8"),
     ):
-        table.write_text(text)
+        table.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             from_csv(table)
     table.write_bytes(b"image,label\n\xff\xfe,1\n")
@@ -350,24 +350,24 @@ def test_what_is_wrong_with_a_table_is_named(folder):
 def test_a_npz_file_is_read_without_unpickling(tmp_path):
     path = tmp_path / "data.npz"
     np.savez(path, embeddings=FLOATS, labels=TWO, class_names=np.array(["a", "b"]), index=np.arange(50, 74))
-    got = read(path)
+    got = read_samples(path)
     assert torch.equal(got.inputs, torch.from_numpy(FLOATS))
     assert got.class_names == ("a", "b")
     assert got.index[0] == 50
     np.savez(path, train_images=BYTES, train_labels=TWO)
     assert np.array_equal(
-        read(path, image_column="train_images", label_column="train_labels").inputs[:, 0].numpy(), BYTES
+        read_samples(path, image_column="train_images", label_column="train_labels").inputs[:, 0].numpy(), BYTES
     )
     with pytest.raises(ValueError, match="must hold labels; there are: train_images, train_labels"):
-        read(path, image_column="train_images")
+        read_samples(path, image_column="train_images")
     with pytest.raises(ValueError, match=r"must hold labels|one of images, embeddings, inputs"):
-        read(path)
+        read_samples(path)
     np.savez(path, images=BYTES, labels=np.array(["a", None] * 12, dtype=object))
     with pytest.raises(ValueError, match="holds Python objects: save labels"):
-        read(path)
+        read_samples(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"is damaged|is no \.npz"):
-        read(path)
+        read_samples(path)
 
 
 @pytest.mark.parametrize(
@@ -382,11 +382,11 @@ def test_a_npz_file_is_read_without_unpickling(tmp_path):
     ],
 )
 def test_sources_that_are_none_are_named(tmp_path, name, options, error, message):
-    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "a.txt").write_text("", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     (tmp_path / "hollow" / "cat").mkdir(parents=True)
     with pytest.raises(error, match=message):
-        read(tmp_path / name, **options)
+        read_samples(tmp_path / name, **options)
 
 
 # Data sets

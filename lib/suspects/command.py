@@ -1,0 +1,72 @@
+"""From a reader's files to table, noise and gallery: what the verb ``suspects`` of the command line does."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .early_stop import Recipe
+from .gallery import LIMIT, write_gallery
+from .judgement import judge
+from .read import read_samples
+from .report import Suspects
+from .tangents import TAIL
+
+
+def print_line(text: str) -> None:
+    """Print at once; what the terminal's encoding has no sign for is spelt out, \\u and a number."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def find_suspects(
+    source: str | Path,
+    *,
+    out: str | Path = "suspects",
+    overwrite: bool = False,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    root: str | Path | None = None,
+    network: str = Recipe.network,
+    epochs: int = Recipe.epochs,
+    held_out: float = Recipe.held_out,
+    layers: int = TAIL,
+    seed: int = Recipe.seed,
+    device: str = Recipe.device,
+    limit: int = LIMIT,
+    gallery: bool = True,
+    tell: Callable[[str], object] = print_line,
+) -> Suspects:
+    """Judge the labels of ``source`` and write ``suspects.csv``, ``noise.json`` and ``suspects.html`` into ``out``.
+
+    ``source``, columns and ``root`` are those of `read_samples`; ``network`` to
+    ``held_out``, ``seed`` and ``device`` those of `Recipe`; ``layers`` is that of
+    `judge`. ``limit``: suspects in the gallery, which is left out where
+    ``gallery`` is False. ``tell`` gets what is said on the way, lines of text.
+    What was interrupted goes on from where it was if it is called again.
+
+    Raises ValueError for settings that cannot be meant and for files that would
+    be replaced without ``overwrite``, before anything is read; and whatever
+    `read_samples` and `judge` raise.
+    """
+    recipe = Recipe(network=network, epochs=epochs, held_out=held_out, seed=seed, device=device)
+    recipe.validate()
+    for name, number in (("layers", layers), ("limit", limit)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; name a folder by --out")
+    paths = [out / name for name in ("suspects.csv", "noise.json", "suspects.html")[: 3 if gallery else 2]]
+    there = [str(path) for path in paths if path.exists()]
+    if there and not overwrite:
+        raise ValueError(f"{', '.join(there)} would be replaced: say --overwrite, or name another --out")
+    samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
+    tell("\n".join([samples.describe(), *(f"- {note}" for note in samples.notes)]))
+    found = judge(samples, recipe, layers=layers, checkpoint=out / "checkpoint.pt")
+    found.save(out)
+    tell("\n".join(found.lines()))
+    if gallery:
+        shown = write_gallery(found.table, samples, paths[2], summary=found.lines(), limit=limit)
+        tell(f"gallery of {shown}: {paths[2]}")
+    tell(f"table: {paths[0]}\nnoise: {paths[1]}")
+    return found
