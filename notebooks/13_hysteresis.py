@@ -76,13 +76,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from lib.beyond import presets, two_gradients
+from lib.beyond import presets, saved, scans, two_gradients
 from lib.press import readings
 from lib.data import load
-from lib.beyond.two_gradients import DualPath
+from lib.beyond.scans import DualPath
 from lib.files import atomic
 from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
-from lib.replicas import together
+from lib.beyond.replicas import together
 
 ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
 WINDOW = {"smoke": (0.3, 0.4, 0.5, 0.6, 0.7)} | dict.fromkeys(
@@ -124,7 +124,7 @@ def plan(profile: str) -> dict[str, list]:
     for activation in ACTIVATIONS:
         like = replace(one, model=replace(one.model, activation=activation))
         for dwell in DWELLS[profile]:
-            loop = two_gradients.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
+            loop = scans.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
             groups[f"{activation}, dwell {dwell}"] = [path_of(like, loop)]
     return groups
 
@@ -166,10 +166,10 @@ protocol = {name: runs[name][0].experiment for name in ("ordered", "collapsed")}
 def from_checkpoints(path: DualPath, folder: Path, name: str) -> pd.DataFrame:
     """Sweep the networks of a folder."""
     (members,) = path.blocks()
-    dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
-    networks = two_gradients.networks_of(path, members, load(path.data))
+    dual = scans.start(path, members, experiments.Machine(device).resolve())
+    networks = scans.networks_of(path, members, load(path.data))
     for member, network in zip(members, networks, strict=True):
-        two_gradients.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
+        saved.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
     dual = two_gradients.Dual(together(networks), path.dual, dual.samples)
     rows = two_gradients.follow(dual, members, path.stages[path.afresh :], first=path.afresh)
     return records.history_frame(rows)
@@ -240,13 +240,13 @@ if outputs:
     folder = Path(outputs)
     for name, path in protocol.items():
         (members,) = path.blocks()
-        dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
+        dual = scans.start(path, members, experiments.Machine(device).resolve())
         rows = two_gradients.follow(dual, members, path.stages[: path.afresh])
-        networks = two_gradients.networks_of(path, members, load(path.data))
+        networks = scans.networks_of(path, members, load(path.data))
         dual.module.copy_into(networks)
         for member, network, row in zip(members, networks, rows[-len(members) :], strict=True):
             about = {"seed": member.seed, "mix": row["mix"], "test_error": row["test_error"]}
-            two_gradients.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
+            saved.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
     trajectory = pd.concat(
         [
             pd.DataFrame(values, index=pd.Index(window, name="mix"))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from ..runs import Runs
 from .figures import SUBSETS
@@ -86,6 +87,15 @@ def each_condition(
 ) -> dict[str, np.ndarray]:
     """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition's name."""
     return {f"{value:g}": np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+
+
+def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of paired differences and Student's interval (ddof 1): mean, low, high. ValueError for fewer than two."""
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"a paired interval needs two or more finite differences, not {differences}")
+    mean, half = float(values.mean()), float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
+    return mean, mean - half, mean + half
 
 
 def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
