@@ -84,9 +84,12 @@ def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.nd
 
 def each_condition(
     runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
-) -> dict[str, np.ndarray]:
-    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition's name."""
-    return {f"{value:g}": np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+) -> dict[float, np.ndarray]:
+    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition.
+
+    Runs stand in ``runs`` under ``prefix`` and the condition in words ("width 32", "0.4").
+    """
+    return {value: np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
 
 
 def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -94,7 +97,8 @@ def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[
     values = np.asarray(differences, dtype=float)
     if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"a paired interval needs two or more finite differences, not {differences}")
-    mean, half = float(values.mean()), float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
+    mean = float(values.mean())
     return mean, mean - half, mean + half
 
 
