@@ -74,15 +74,11 @@ checkpoints: Optional[str] = None  # such a folder to sweep from, in place of tr
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from lib.beyond import presets, saved, scans, two_gradients
-from lib.press import readings
-from lib.data import load
-from lib.beyond.scans import DualPath
+from lib.beyond import presets, saved, scans
 from lib.files import atomic
+from lib.press import readings
 from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
-from lib.beyond.replicas import together
 
 ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
 WINDOW = {"smoke": (0.3, 0.4, 0.5, 0.6, 0.7)} | dict.fromkeys(
@@ -92,23 +88,15 @@ LOOP = {"smoke": (0.1, 0.25, 0.4, 0.55, 0.7)} | dict.fromkeys(
     ("cpu", "paper"), tuple(round(0.1 + 0.06 * k, 2) for k in range(12))
 )
 DWELLS = {"smoke": (1, 2, 4), "cpu": (1, 2, 4, 8), "paper": (1, 3, 10)}
-ACTIVATIONS = ("relu", "leaky_relu")
+TITLES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 
 
-def branch(one, mix: float, window: tuple[float, ...], longer: int) -> DualPath:
+def branch(one, mix: float, window: tuple[float, ...], longer: int) -> scans.DualPath:
     """The original protocol: train at one mix with falling learning rate, then sweep at a hundredth of it."""
     ends = [longer * stage.epochs for stage in one.stages]
     train = [(mix, epochs, stage.lr) for epochs, stage in zip(ends, one.stages, strict=True)]
     sweep = [(value, 3, 0.01 * one.dual.lr) for value in window]
-    return path_of(one, tuple(train + sweep), afresh=len(train))
-
-
-def path_of(one, path: tuple, **settings) -> DualPath:
-    """The data, network and step of a scan, led along a path."""
-    return DualPath(
-        data=one.data, model=one.model, dual=one.dual, seeds=one.seeds, pool=one.pool, augment=one.augment,
-        noise_rate=one.noise_rates[0], path=path, **settings,
-    )  # fmt: skip
+    return scans.led_along(one, train + sweep, afresh=len(train))
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -121,11 +109,11 @@ def plan(profile: str) -> dict[str, list]:
         "collapsed": [branch(one, COLLAPSED, window[::-1], 2)],
         "ordered, trained as long": [branch(one, ORDERED, window, 2)],
     }
-    for activation in ACTIVATIONS:
+    for activation in TITLES:
         like = replace(one, model=replace(one.model, activation=activation))
         for dwell in DWELLS[profile]:
             loop = scans.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
-            groups[f"{activation}, dwell {dwell}"] = [path_of(like, loop)]
+            groups[f"{activation}, dwell {dwell}"] = [scans.led_along(like, loop)]
     return groups
 
 
@@ -140,17 +128,7 @@ show.markdown(
     f"Profile `{profile}`: {one.data.name}, {one.model.kind} {'-'.join(map(str, one.model.widths))}, {one.seeds} seeds; "
     f"original window {window[0]} to {window[-1]}, closed loop {loop[0]} to {loop[-1]}, dwell {', '.join(map(str, dwells))} epochs."
 )
-
-
-def by_stage(table, column: str = "test_error") -> np.ndarray:
-    """A column at the end of each stage, ``[stages, seeds]``."""
-    return table.sort_values("epoch").groupby(["stage", "seed"])[column].last().unstack().to_numpy()
-
-
-def tables(name: str):
-    """The table of a group."""
-    return runs[name][0].history
-
+tables = {name: some[0].history for name, some in runs.items()}
 
 # %% [markdown]
 # ## The original protocol
@@ -161,24 +139,11 @@ def tables(name: str):
 
 # %%
 protocol = {name: runs[name][0].experiment for name in ("ordered", "collapsed")}
-
-
-def from_checkpoints(path: DualPath, folder: Path, name: str) -> pd.DataFrame:
-    """Sweep the networks of a folder."""
-    (members,) = path.blocks()
-    dual = scans.start(path, members, experiments.Machine(device).resolve())
-    networks = scans.networks_of(path, members, load(path.data))
-    for member, network in zip(members, networks, strict=True):
-        saved.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
-    dual = two_gradients.Dual(together(networks), path.dual, dual.samples)
-    rows = two_gradients.follow(dual, members, path.stages[path.afresh :], first=path.afresh)
-    return records.history_frame(rows)
-
-
+on = experiments.Machine(device).resolve()
 swept = {}
 for name, path in protocol.items():
-    table = from_checkpoints(path, Path(checkpoints), name) if checkpoints else tables(name)
-    swept[name] = by_stage(table[table["stage"] >= path.afresh])  # [mixes in the order of the sweep, seeds]
+    table = saved.sweep_saved(path, Path(checkpoints), name, on) if checkpoints else tables[name]
+    swept[name] = readings.stage_ends(table[table["stage"] >= path.afresh])  # [mixes in the order of the sweep, seeds]
 up, down = swept["ordered"], swept["collapsed"][::-1]
 
 # %% mystnb={"figure": {"caption": "The original protocol: test error of networks trained at λ = 0.35, led upwards (ordered), and of networks trained at λ = 0.65, led downwards (collapsed), at a hundredth of the learning rate. Means over seeds, bands from least to most; dotted the original's two thresholds.", "name": "fig-hysteresis-original"}, "image": {"alt": "Two curves far apart over the whole window: the ordered one stays low, the collapsed one stays high; both are nearly flat."}} tags=["hide-input"]
@@ -220,11 +185,8 @@ ledger.check(
     measured={f"change, {name}": values for name, values in moved.items()},
     passes={name: values <= gap / 4 for name, values in moved.items()},
 )
-same = by_stage(tables("ordered, trained as long"))[len(one.path) - len(window) - 1]
-kept = {
-    "ordered": by_stage(tables("ordered"))[protocol["ordered"].afresh - 1],
-    "collapsed": by_stage(tables("collapsed"))[protocol["collapsed"].afresh - 1],
-}
+same = readings.stage_ends(tables["ordered, trained as long"])[len(one.path) - len(window) - 1]
+kept = {name: readings.stage_ends(tables[name])[path.afresh - 1] for name, path in protocol.items()}
 show.markdown(
     f"Before the sweep: of {one.seeds} networks trained at λ = {ORDERED}, {int((kept['ordered'] < ORDERED_BELOW).sum())} have an error "
     f"below {ORDERED_BELOW:.2f} (error {claims.spread(kept['ordered'])}); of as many at λ = {COLLAPSED}, {int((kept['collapsed'] >= COLLAPSED_FROM).sum())} have one of at least {COLLAPSED_FROM:.2f} "
@@ -239,51 +201,19 @@ show.markdown(
 if outputs:
     folder = Path(outputs)
     for name, path in protocol.items():
-        (members,) = path.blocks()
-        dual = scans.start(path, members, experiments.Machine(device).resolve())
-        rows = two_gradients.follow(dual, members, path.stages[: path.afresh])
-        networks = scans.networks_of(path, members, load(path.data))
-        dual.module.copy_into(networks)
-        for member, network, row in zip(members, networks, rows[-len(members) :], strict=True):
-            about = {"seed": member.seed, "mix": row["mix"], "test_error": row["test_error"]}
-            saved.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
-    trajectory = pd.concat(
-        [
-            pd.DataFrame(values, index=pd.Index(window, name="mix"))
-            .melt(ignore_index=False, var_name="seed", value_name="test_error")
-            .assign(branch=name)
-            .reset_index()
-            for name, values in (("ordered", up), ("collapsed", down))
-        ]
-    )
+        saved.train_and_save(path, folder, name, on)
     summary = f"gap at {window[middle]}: {claims.spread(gap)}\n"
-    for file, text in (
-        ("hysteresis.csv", trajectory.to_csv(index=False)),
-        ("hysteresis.json", trajectory.to_json(orient="records", indent=1)),
-        ("summary.txt", summary),
-    ):
-        with atomic(folder / file) as part:
-            part.write_text(text)
+    saved.write_branches(folder, window, {"ordered": up, "collapsed": down}, summary)
     show.markdown(f"Written to `{outputs}`: {', '.join(sorted(file.name for file in folder.iterdir()))}.")
 
 # %% [markdown]
 # ## One network around a closed loop
 
-
 # %% mystnb={"figure": {"caption": "Closed loops with ReLU, one panel a dwell time: test error on the way up (solid) and on the way back (dashed), the same networks at one learning rate. Means over seeds, bands from least to most.", "name": "fig-hysteresis-loops"}, "image": {"alt": "In each panel the error on the way up is low at middle λ and rises; on the way back it stays high down to the smallest λ."}} tags=["hide-input"]
-def legs(name: str, column: str = "test_error") -> tuple[np.ndarray, np.ndarray]:
-    """A column on the way up and on the way back, both over rising mixes, ``[mixes, seeds]``."""
-    stages = by_stage(tables(name), column)[1:]  # without the warm-up
-    return stages[: len(loop)], stages[len(loop) :][::-1]
-
-
 fig, places = figures.panels(len(dwells), height=1.9)
 for axes, dwell in zip(places, dwells, strict=True):
-    there, back = legs(f"relu, dwell {dwell}")
-    figures.band(axes, loop, there, figures.CLEAN, "up")
-    figures.band(axes, loop, back, figures.NOISY, "back", "s")
-    axes.set(ylabel=f"dwell {dwell}\ntest error", ylim=(0, 0.95))
-    figures.label_ends(axes, gap=0.2)
+    there, back = readings.there_and_back(tables[f"relu, dwell {dwell}"])
+    figures.way_and_back(axes, loop, there, back, f"dwell {dwell}\ntest error", 0.95)
 places[-1].set_xlabel("share of the clean gradient λ")
 show.figure(fig)
 
@@ -301,12 +231,9 @@ step = loop[1] - loop[0]
 rate = np.array([step / dwell for dwell in dwells])
 areas, limits = {}, {}
 fig, places = figures.panels(2, height=2.5)
-for axes, activation in zip(places, ACTIVATIONS, strict=True):
-    found = []
-    for dwell in dwells:
-        there, back = legs(f"{activation}, dwell {dwell}")
-        found.append(readings.loop_area(loop, there, back))
-    areas[activation] = np.stack(found)  # [dwells, seeds]
+for axes, activation in zip(places, TITLES, strict=True):
+    ways = [readings.there_and_back(tables[f"{activation}, dwell {dwell}"]) for dwell in dwells]
+    areas[activation] = np.stack([readings.loop_area(loop, *way) for way in ways])  # [dwells, seeds]
     style = figures.CLEAN if activation == "relu" else figures.FIRST
     for values in areas[activation].T:
         axes.plot(rate, values, "o", color=style.color, alpha=0.5, markersize=4.5)
@@ -320,7 +247,7 @@ for axes, activation in zip(places, ACTIVATIONS, strict=True):
             fine, mean[0] + mean[1] * fine**n, color=style.color, linestyle=line, label=f"n = {1 if n < 0.5 else 2}/3"
         )
     axes.axhline(0, color=figures.THEORY.color, linewidth=0.8)
-    axes.set(ylabel=f"{'ReLU' if activation == 'relu' else 'leaky ReLU'}\nloop area", xlim=(0, rate.max() * 1.05))
+    axes.set(ylabel=f"{TITLES[activation]}\nloop area", xlim=(0, rate.max() * 1.05))
     axes.legend(frameon=False, loc="lower right")
 places[-1].set_xlabel("rate Δλ / dwell (per epoch)")
 show.figure(fig)
@@ -365,19 +292,16 @@ ledger.check(
 # %% mystnb={"figure": {"caption": "Share of the last hidden layer's units that are off for every test image, around the loop with the longest dwell. A ReLU unit that is off for all images has no gradient; a leaky one has.", "name": "fig-hysteresis-dead"}, "image": {"alt": "With ReLU the share of dead units grows on the way up and never falls on the way back; with leaky ReLU it falls again or stays lower."}} tags=["hide-input"]
 fig, places = figures.panels(2, height=2.1)
 dead = {}
-for axes, activation in zip(places, ACTIVATIONS, strict=True):
-    there, back = legs(f"{activation}, dwell {dwells[-1]}", "dead")
-    dead[activation] = (there, back)
-    figures.band(axes, loop, there, figures.CLEAN, "up")
-    figures.band(axes, loop, back, figures.NOISY, "back", "s")
-    axes.set(ylabel=f"{'ReLU' if activation == 'relu' else 'leaky ReLU'}\nunits off", ylim=(0, 1.03))
-    figures.label_ends(axes, gap=0.2)
+for axes, activation in zip(places, TITLES, strict=True):
+    dead[activation] = readings.there_and_back(tables[f"{activation}, dwell {dwells[-1]}"], "dead")
+    figures.way_and_back(axes, loop, *dead[activation], f"{TITLES[activation]}\nunits off", 1.03)
 places[-1].set_xlabel("share of the clean gradient λ")
 show.figure(fig)
 
 # %% nbval={"tol": [0.15, 0.4]} tags=["hide-input"]
-there, back = legs(f"relu, dwell {dwells[-1]}")
-spread = legs(f"relu, dwell {dwells[-1]}", "spread")[1][0]
+slowest = tables[f"relu, dwell {dwells[-1]}"]
+there, back = readings.there_and_back(slowest)
+spread = readings.there_and_back(slowest, "spread")[1][0]
 ledger.check(
     "hysteresis-dead",
     says="The networks that do not come back are dead: at the end of the loop most of the last hidden units are off for every image.",
@@ -392,7 +316,7 @@ ledger.check(
     },
     passes=(dead["relu"][1][0] > 0.5) | (back[0] <= there[0] + 0.1),
 )
-lthere, lback = legs(f"leaky_relu, dwell {dwells[-1]}")
+lthere, lback = readings.there_and_back(tables[f"leaky_relu, dwell {dwells[-1]}"])
 ledger.check(
     "hysteresis-leaky-recovers",
     says="With leaky ReLU the network recovers when it is led back.",

@@ -242,6 +242,14 @@ class DualPath(DualRuns):
         return replace(self, seeds=1, path=((mix, min(epochs, count), lr),), afresh=None)
 
 
+def led_along(scan: DualScan, path: Sequence[tuple[float, int, float]], afresh: int | None = None) -> DualPath:
+    """The networks, data and step of a scan, at its first noise rate, led along a path."""
+    return DualPath(
+        data=scan.data, model=scan.model, dual=scan.dual, seeds=scan.seeds, pool=scan.pool, augment=scan.augment,
+        noise_rate=scan.noise_rates[0], path=tuple(path), afresh=afresh,
+    )  # fmt: skip
+
+
 def closed_loop(mixes: Sequence[float], dwell: int, lr: float, *, warm_up: int) -> tuple[tuple[float, int, float], ...]:
     """A path that trains at the first mix, goes up through all of them and back down, ``dwell`` epochs at each.
 

@@ -168,6 +168,14 @@ def band(axes: Axes, x: Sequence[float], samples: np.ndarray, style: Style, labe
     line.set_gid(label)
 
 
+def way_and_back(axes: Axes, x: Sequence[float], there: np.ndarray, back: np.ndarray, ylabel: str, top: float) -> None:
+    """A loop: two bands of ``[x, seeds]``, each named at its end; the axis of values ends at ``top``."""
+    band(axes, x, there, CLEAN, "up")
+    band(axes, x, back, NOISY, "back", "s")
+    axes.set(ylabel=ylabel, ylim=(0, top))
+    label_ends(axes, gap=0.2)
+
+
 def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:
     """Small grey images with a title above each; ``images`` [n, height, width]."""
     rows = -(-len(images) // columns)

@@ -77,6 +77,20 @@ class Scan:
         return np.stack([self.at(column, mix, noise_rate) for mix in self.mixes])
 
 
+def stage_ends(table: pd.DataFrame, column: str = "test_error") -> np.ndarray:
+    """A column of a path's table at the end of each stage, ``[stages, seeds]``."""
+    return table.sort_values("epoch").groupby(["stage", "seed"])[column].last().unstack().to_numpy()
+
+
+def there_and_back(table: pd.DataFrame, column: str = "test_error") -> tuple[np.ndarray, np.ndarray]:
+    """A column of a closed loop's table on the way up and on the way back, both over rising mixes, ``[mixes, seeds]``.
+
+    The first stage is the warm-up. ValueError if the rest does not make two ways of one length.
+    """
+    there, back = np.split(stage_ends(table, column)[1:], 2)
+    return there, back[::-1]
+
+
 def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
     return np.trapezoid(down - up, mixes, axis=0)
