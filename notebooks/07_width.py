@@ -77,13 +77,7 @@ show.figure(fig)
 for width in drawn:
     show.markdown(f"*{width} neurons: {runs[str(width)].provenance_line()}.*")
 
-
 # %% nbval={"tol": [0.1, 0.1]} tags=["hide-input"]
-def by_width(measure) -> dict[str, np.ndarray]:
-    """An array over seeds for each width."""
-    return readings.each_condition(runs, widths, measure)
-
-
 dynamics.check_sweep(
     ledger,
     {f"width {width}": runs[str(width)] for width in widths},
@@ -92,8 +86,8 @@ dynamics.check_sweep(
     source="Appendix C.3, Fig. 12",
     figure="fig-width-dynamics",
 )
-best = by_width(lambda some: some.at_early_stop("test_error"))
-last = by_width(lambda some: some.wide("test_error").iloc[-1])
+best = readings.each_condition(runs, widths, lambda some: some.at_early_stop("test_error"))
+last = readings.each_condition(runs, widths, lambda some: some.wide("test_error").iloc[-1])
 ledger.check(
     "width-test-error-u",
     says="The test error makes a U at every width.",
@@ -115,29 +109,24 @@ ledger.check(
 import pandas as pd
 
 
-def table(values: dict[str, np.ndarray]) -> pd.DataFrame:
-    """A row a width, a column a seed."""
-    return pd.DataFrame({int(width): row for width, row in values.items()}).T
-
-
 def fit_epoch(run: records.Run) -> float:
     """The first epoch with at most 1 % training error; NaN if there is none."""
     fitted = run.history.loc[run.history["train_error"] <= 0.01, "epoch"]
     return float(fitted.iloc[0]) if len(fitted) else float("nan")
 
 
-peaks = by_width(lambda some: some.each(dynamics.noisy_peak))
-ratios = by_width(lambda some: some.at_early_stop("ratio"))
-fits = by_width(lambda some: some.each(fit_epoch))
-stops = by_width(lambda some: some.early_stops)
+peaks = readings.each_condition(runs, widths, lambda some: some.each(dynamics.noisy_peak))
+ratios = readings.each_condition(runs, widths, lambda some: some.at_early_stop("ratio"))
+fits = readings.each_condition(runs, widths, lambda some: some.each(fit_epoch))
+stops = readings.each_condition(runs, widths, lambda some: some.early_stops)
 fig, (peak, test, ratio, epochs) = figures.panels(4, height=1.9)
-figures.curve(peak, table(peaks), figures.NOISY, "peak")
-figures.curve(test, table(best), figures.TEST, "early stop")
-figures.curve(test, table(last), figures.TRAIN, "last epoch")
-figures.curve(ratio, table(ratios), figures.TEST, "ratio")
+figures.curve(peak, pd.DataFrame(peaks).T, figures.NOISY, "peak")
+figures.curve(test, pd.DataFrame(best).T, figures.TEST, "early stop")
+figures.curve(test, pd.DataFrame(last).T, figures.TRAIN, "last epoch")
+figures.curve(ratio, pd.DataFrame(ratios).T, figures.TEST, "ratio")
 figures.level(ratio, 1, "balance", x=0.5)
-figures.curve(epochs, table(stops), figures.TEST, "early stop")
-figures.curve(epochs, table(fits).dropna(), figures.TRAIN, "full fit")
+figures.curve(epochs, pd.DataFrame(stops).T, figures.TEST, "early stop")
+figures.curve(epochs, pd.DataFrame(fits).T.dropna(), figures.TRAIN, "full fit")
 peak.set(ylabel="noisy error", ylim=(0, 1.03))
 test.set(ylabel="test error", ylim=(0, None))
 ratio.set(ylabel="clean / noisy", ylim=(0, None))
@@ -151,11 +140,10 @@ show.figure(fig)
 
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
-def change(values: dict[str, np.ndarray]) -> np.ndarray:
+def change(values: dict[int, np.ndarray]) -> np.ndarray:
     """From the narrowest to the widest, seed by seed, along the line of least squares over log width."""
     doublings = np.log2(widths)
-    slopes = [np.polyfit(doublings, column, 1)[0] for column in np.array(list(values.values())).T]
-    return np.array(slopes) * (doublings[-1] - doublings[0])
+    return np.polyfit(doublings, np.array(list(values.values())), 1)[0] * (doublings[-1] - doublings[0])
 
 
 trends = {"noisy peak": change(peaks), "test error at the early stop": change(best), "ratio": change(ratios)}
@@ -171,7 +159,7 @@ ledger.check(
 start_ratio = {
     f"{width}, class {c}": values
     for c in (0, 1)
-    for width, values in by_width(lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]).items()
+    for width, values in readings.each_condition(runs, widths, lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]).items()
 }
 nominal = (1 - noise_rate) / noise_rate
 ledger.check(

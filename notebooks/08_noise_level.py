@@ -83,13 +83,7 @@ show.figure(fig)
 for rate in rates:
     show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
 
-
 # %% nbval={"tol": [0.3, 0.2]} tags=["hide-input"]
-def by_rate(measure) -> dict[str, np.ndarray]:
-    """An array over seeds for each noise rate."""
-    return readings.each_condition(runs, rates, measure)
-
-
 dynamics.check_sweep(
     ledger,
     {f"δ {rate:g}": runs[str(rate)] for rate in rates},
@@ -98,8 +92,8 @@ dynamics.check_sweep(
     source="Appendix C.4, Fig. 13",
     figure="fig-noise-dynamics",
 )
-best = by_rate(lambda some: some.at_early_stop("test_error"))
-last = by_rate(lambda some: some.wide("test_error").iloc[-1])
+best = readings.each_condition(runs, rates, lambda some: some.at_early_stop("test_error"))
+last = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1])
 ledger.check(
     "noise-test-error-below",
     says="At the early stop the test error is below the noise level, at every level.",
@@ -107,7 +101,7 @@ ledger.check(
     criterion="at most half the noise rate",
     figure="fig-noise-dynamics",
     measured={f"least, δ {rate}": values for rate, values in best.items()},
-    passes={rate: values <= float(rate) / 2 for rate, values in best.items()},
+    passes={rate: values <= rate / 2 for rate, values in best.items()},
 )
 ledger.check(
     "noise-test-error-rises",
@@ -116,7 +110,7 @@ ledger.check(
     criterion="in the last epoch higher than at its least by a quarter of the noise rate",
     figure="fig-noise-dynamics",
     measured={f"last epoch, δ {rate}": values for rate, values in last.items()},
-    passes={rate: last[rate] >= best[rate] + float(rate) / 4 for rate in last},
+    passes={rate: last[rate] >= best[rate] + rate / 4 for rate in last},
 )
 
 # %% [markdown]
@@ -126,15 +120,15 @@ ledger.check(
 # from 81 at 10 % down to 13.5 at 40 %. By the early stop it should have faded to about 1.
 
 # %% figure="fig-noise-ratio" tags=["hide-input"]
-first = by_rate(lambda some: some.wide("ratio").iloc[0])
-stop = by_rate(lambda some: some.at_early_stop("ratio"))
+first = readings.each_condition(runs, rates, lambda some: some.wide("ratio").iloc[0])
+stop = readings.each_condition(runs, rates, lambda some: some.at_early_stop("ratio"))
 fig, (axes,) = figures.panels(1, height=3.2)
 line = np.linspace(min(rates) * 0.9, max(rates) * 1.05, 100)
 axes.plot(line, 9 * (1 - line) / line, color=figures.THEORY.color, linestyle=figures.THEORY.line)
 for values, style, marker, label in ((first, figures.CLEAN, "o", "start"), (stop, figures.NOISY, "^", "early stop")):
     for rate in rates:
         axes.plot(
-            [rate] * len(values[f"{rate:g}"]), values[f"{rate:g}"], marker, color=style.color, markersize=6,
+            [rate] * len(values[rate]), values[rate], marker, color=style.color, markersize=6,
             alpha=0.75, label=label if rate == rates[0] else None,
         )  # fmt: skip
 figures.level(axes, 1, "balance", x=0.4, below=True)
@@ -152,8 +146,8 @@ ledger.check(
     source="§ 5, Eq. 14, at the levels of Appendix C.4",
     criterion="geometric mean over the classes within 10 %",
     figure="fig-noise-ratio",
-    measured={f"δ {rate} (theory {9 * (1 - float(rate)) / float(rate):.3g})": values for rate, values in first.items()},
-    passes={rate: abs(values * float(rate) / (9 * (1 - float(rate))) - 1) <= 0.1 for rate, values in first.items()},
+    measured={f"δ {rate} (theory {9 * (1 - rate) / rate:.3g})": values for rate, values in first.items()},
+    passes={rate: abs(values * rate / (9 * (1 - rate)) - 1) <= 0.1 for rate, values in first.items()},
 )
 ledger.check(
     "noise-ratio-fades",
@@ -166,8 +160,8 @@ ledger.check(
 )
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-stops = by_rate(lambda some: some.early_stops)
-balance = by_rate(lambda some: some.each(lambda run: readings.first_balance(run.history)))
+stops = readings.each_condition(runs, rates, lambda some: some.early_stops)
+balance = readings.each_condition(runs, rates, lambda some: some.each(lambda run: readings.first_balance(run.history)))
 
 
 def epochs(values: np.ndarray) -> str:

@@ -70,17 +70,10 @@ for rate in rates:
 # %% [markdown]
 # ## How bad in the end?
 
-
 # %% figure="fig-tempered-final" tags=["hide-input"]
-def by_rate(measure) -> dict[float, np.ndarray]:
-    """An array over seeds for each noise rate."""
-    found = readings.each_condition(runs, rates, measure, prefix="δ ")
-    return {float(name): values for name, values in found.items()}
-
-
-final = by_rate(lambda some: some.wide("test_error").iloc[-1])
-best = by_rate(lambda some: some.at_early_stop("test_error"))
-fit = by_rate(lambda some: some.wide("train_error").iloc[-1])
+final = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1], "δ ")
+best = readings.each_condition(runs, rates, lambda some: some.at_early_stop("test_error"), "δ ")
+fit = readings.each_condition(runs, rates, lambda some: some.wide("train_error").iloc[-1], "δ ")
 fig, (axes,) = figures.panels(1, height=3.2)
 figures.curve(axes, pd.DataFrame(final).T, figures.TRAIN, "last epoch")
 figures.curve(axes, pd.DataFrame(best).T, figures.TEST, "early stop")
@@ -183,8 +176,7 @@ ledger.check(
     passes={f"{width}": values >= noise_rate / 10 for width, values in falls.items()},
 )
 ends = {width: readings.smooth(runs[f"width {width}"].wide("test_error")).iloc[-1].to_numpy() for width in widths}
-doublings = np.log2(widths)
-slope = np.array([np.polyfit(doublings, column, 1)[0] for column in np.array(list(ends.values())).T])
+slope = np.polyfit(np.log2(widths), np.array(list(ends.values())), 1)[0]
 ledger.check(
     "wider-ends-better",
     says="Larger models end at a lower test error (what a second descent over model size would look like).",

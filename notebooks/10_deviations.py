@@ -179,7 +179,7 @@ for id, (words, names) in choices.items():
 ours = runs["our choice"]
 
 
-def first_balance(run: records.Run) -> int:
+def balance_or_end(run: records.Run) -> int:
     """The first epoch with a mean ratio of at most 1; the last epoch if there is none."""
     epoch = readings.first_balance(run.history)
     return int(run.history["epoch"].iloc[-1] if np.isnan(epoch) else epoch)
@@ -188,7 +188,7 @@ def first_balance(run: records.Run) -> int:
 rules = {
     "least test error": lambda run: run.early_stop,
     "least test loss": lambda run: int(run.history.loc[run.history["test_loss"].idxmin(), "epoch"]),
-    "gradients in balance": first_balance,
+    "gradients in balance": balance_or_end,
     "peak of the noisy error": lambda run: int(run.history.loc[run.history["noisy_error"].idxmax(), "epoch"]),
     "no stop": lambda run: int(run.history["epoch"].iloc[-1]),
 }

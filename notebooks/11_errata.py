@@ -140,17 +140,17 @@ long = [
 
 
 # %% figure="fig-errata-eq30" tags=["hide-input"]
-def wide(some: list[pd.DataFrame], column) -> pd.DataFrame:
+def by_seed(some: list[pd.DataFrame], column) -> pd.DataFrame:
     """A column, or a function of the table: a row an epoch, a column a seed."""
     columns = [one[column] if isinstance(column, str) else column(one) for one in some]
     return pd.concat(columns, axis=1, keys=range(len(columns)))
 
 
 factors = {
-    "measured": wide(steps, lambda one: -1 / one["noise_share"]),
-    "printed": wide(steps, lambda one: (1 - one["alpha"]) / one["alpha"]),
-    "Eq. 10": wide(steps, lambda one: (1 + one["alpha"]) / one["alpha"]),
-    "counted": wide(steps, lambda one: 1 / (one["alpha"] * (1 - noise_rate))),
+    "measured": by_seed(steps, lambda one: -1 / one["noise_share"]),
+    "printed": by_seed(steps, lambda one: (1 - one["alpha"]) / one["alpha"]),
+    "Eq. 10": by_seed(steps, lambda one: (1 + one["alpha"]) / one["alpha"]),
+    "counted": by_seed(steps, lambda one: 1 / (one["alpha"] * (1 - noise_rate))),
 }
 fig, (axes,) = figures.panels(1, height=3)
 for (name, values), style in zip(
@@ -209,15 +209,15 @@ live.check(
 
 # %% figure="fig-errata-a4" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.7)
-figures.curve(axes, wide(long, "clean_loss"), figures.CLEAN, "clean")
-figures.curve(axes, wide(long, "truth_loss"), figures.NOISY, "all, true labels")
+figures.curve(axes, by_seed(long, "clean_loss"), figures.CLEAN, "clean")
+figures.curve(axes, by_seed(long, "truth_loss"), figures.NOISY, "all, true labels")
 axes.set(ylabel="mean loss", ylim=(0, None))
 figures.epoch_axis([axes], last=60)
 figures.label_ends(axes)
 show.figure(fig)
 
 # %% nbval={"tol": [0.5, 0.5]} tags=["hide-input"]
-gap = wide(long, lambda one: (one["truth_loss"] / one["clean_loss"] - 1).abs())
+gap = by_seed(long, lambda one: (one["truth_loss"] / one["clean_loss"] - 1).abs())
 live.check(
     "a-4-identity",
     says="The loss on the clean subset is that on the ground-truth-labelled set.",

@@ -47,7 +47,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 #
 # In the original, the right labels are those of the same batch (an oracle: it knows them all), $K=16$, $\ell=0.1$, $\mu=0.9$,
 # the network a ResNet-18, the data CIFAR-10, the noise rate $\delta$ 0.4 or 0.8. Below `paper` we train small fully
-# connected networks with BatchNorm, many at once (`lib.replicas`), on the same step (`lib.beyond.two_gradients`).
+# connected networks with BatchNorm, many at once (`lib.beyond.replicas`), on the same step (`lib.beyond.two_gradients`).
 #
 # One number will matter. Between two looks at the clean gradient, the weights go $K$ steps in one direction of length
 # $\lambda$, and momentum makes each step count $1/(1-\mu)$ times: they move by about $\lambda S$ with the *staleness*

@@ -53,16 +53,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from lib import experiments, records
-from lib.beyond import presets, two_gradients
-from lib.beyond.two_gradients import DualPath
-from lib.data import load
+from lib.beyond import presets, saved, scans
 from lib.files import atomic
 from lib.press import readings
 from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
-from lib.replicas import together
 
 ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
 WINDOW = {"smoke": (0.3, 0.4, 0.5, 0.6, 0.7)} | dict.fromkeys(
@@ -72,23 +68,15 @@ LOOP = {"smoke": (0.1, 0.25, 0.4, 0.55, 0.7)} | dict.fromkeys(
     ("cpu", "paper"), tuple(round(0.1 + 0.06 * k, 2) for k in range(12))
 )
 DWELLS = {"smoke": (1, 2, 4), "cpu": (1, 2, 4, 8), "paper": (1, 3, 10)}
-ACTIVATIONS = ("relu", "leaky_relu")
+TITLES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 
 
-def branch(one, mix: float, window: tuple[float, ...], longer: int) -> DualPath:
+def branch(one, mix: float, window: tuple[float, ...], longer: int) -> scans.DualPath:
     """The original protocol: train at one mix with falling learning rate, then sweep at a hundredth of it."""
     ends = [longer * stage.epochs for stage in one.stages]
     train = [(mix, epochs, stage.lr) for epochs, stage in zip(ends, one.stages, strict=True)]
     sweep = [(value, 3, 0.01 * one.dual.lr) for value in window]
-    return path_of(one, tuple(train + sweep), afresh=len(train))
-
-
-def path_of(one, path: tuple, **settings) -> DualPath:
-    """The data, network and step of a scan, led along a path."""
-    return DualPath(
-        data=one.data, model=one.model, dual=one.dual, seeds=one.seeds, pool=one.pool, augment=one.augment,
-        noise_rate=one.noise_rates[0], path=path, **settings,
-    )  # fmt: skip
+    return scans.led_along(one, train + sweep, afresh=len(train))
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -101,11 +89,11 @@ def plan(profile: str) -> dict[str, list]:
         "collapsed": [branch(one, COLLAPSED, window[::-1], 2)],
         "ordered, trained as long": [branch(one, ORDERED, window, 2)],
     }
-    for activation in ACTIVATIONS:
+    for activation in TITLES:
         like = replace(one, model=replace(one.model, activation=activation))
         for dwell in DWELLS[profile]:
-            loop = two_gradients.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
-            groups[f"{activation}, dwell {dwell}"] = [path_of(like, loop)]
+            loop = scans.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
+            groups[f"{activation}, dwell {dwell}"] = [scans.led_along(like, loop)]
     return groups
 
 
@@ -117,17 +105,7 @@ show.markdown(
     f"Profile `{profile}`: {one.data.name}, {one.model.kind} {'-'.join(map(str, one.model.widths))}, {one.seeds} seeds; "
     f"original window {window[0]} to {window[-1]}, closed loop {loop[0]} to {loop[-1]}, dwell {', '.join(map(str, dwells))} epochs."
 )
-
-
-def by_stage(table, column: str = "test_error") -> np.ndarray:
-    """A column at the end of each stage, ``[stages, seeds]``."""
-    return table.sort_values("epoch").groupby(["stage", "seed"])[column].last().unstack().to_numpy()
-
-
-def tables(name: str):
-    """The table of a group."""
-    return runs[name][0].history
-
+tables = {name: some[0].history for name, some in runs.items()}
 
 # %% [markdown]
 # ## The original protocol
@@ -138,24 +116,11 @@ def tables(name: str):
 
 # %%
 protocol = {name: runs[name][0].experiment for name in ("ordered", "collapsed")}
-
-
-def from_checkpoints(path: DualPath, folder: Path, name: str) -> pd.DataFrame:
-    """Sweep the networks of a folder."""
-    (members,) = path.blocks()
-    dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
-    networks = two_gradients.networks_of(path, members, load(path.data))
-    for member, network in zip(members, networks, strict=True):
-        two_gradients.load_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network)
-    dual = two_gradients.Dual(together(networks), path.dual, dual.samples)
-    rows = two_gradients.follow(dual, members, path.stages[path.afresh :], first=path.afresh)
-    return records.history_frame(rows)
-
-
+on = experiments.Machine(device).resolve()
 swept = {}
 for name, path in protocol.items():
-    table = from_checkpoints(path, Path(checkpoints), name) if checkpoints else tables(name)
-    swept[name] = by_stage(table[table["stage"] >= path.afresh])  # [mixes in the order of the sweep, seeds]
+    table = saved.sweep_saved(path, Path(checkpoints), name, on) if checkpoints else tables[name]
+    swept[name] = readings.stage_ends(table[table["stage"] >= path.afresh])  # [mixes in the order of the sweep, seeds]
 up, down = swept["ordered"], swept["collapsed"][::-1]
 
 # %% figure="fig-hysteresis-original" tags=["hide-input"]
@@ -197,11 +162,8 @@ ledger.check(
     measured={f"change, {name}": values for name, values in moved.items()},
     passes={name: values <= gap / 4 for name, values in moved.items()},
 )
-same = by_stage(tables("ordered, trained as long"))[len(one.path) - len(window) - 1]
-kept = {
-    "ordered": by_stage(tables("ordered"))[protocol["ordered"].afresh - 1],
-    "collapsed": by_stage(tables("collapsed"))[protocol["collapsed"].afresh - 1],
-}
+same = readings.stage_ends(tables["ordered, trained as long"])[len(one.path) - len(window) - 1]
+kept = {name: readings.stage_ends(tables[name])[path.afresh - 1] for name, path in protocol.items()}
 show.markdown(
     f"Before the sweep: of {one.seeds} networks trained at λ = {ORDERED}, {int((kept['ordered'] < ORDERED_BELOW).sum())} have an error "
     f"below {ORDERED_BELOW:.2f} (error {claims.spread(kept['ordered'])}); of as many at λ = {COLLAPSED}, {int((kept['collapsed'] >= COLLAPSED_FROM).sum())} have one of at least {COLLAPSED_FROM:.2f} "
@@ -216,51 +178,19 @@ show.markdown(
 if outputs:
     folder = Path(outputs)
     for name, path in protocol.items():
-        (members,) = path.blocks()
-        dual = two_gradients.start(path, members, experiments.Machine(device).resolve())
-        rows = two_gradients.follow(dual, members, path.stages[: path.afresh])
-        networks = two_gradients.networks_of(path, members, load(path.data))
-        dual.module.copy_into(networks)
-        for member, network, row in zip(members, networks, rows[-len(members) :], strict=True):
-            about = {"seed": member.seed, "mix": row["mix"], "test_error": row["test_error"]}
-            two_gradients.save_network(folder / f"{name}_seed{member.seed:02}.pt", path.model, network, about)
-    trajectory = pd.concat(
-        [
-            pd.DataFrame(values, index=pd.Index(window, name="mix"))
-            .melt(ignore_index=False, var_name="seed", value_name="test_error")
-            .assign(branch=name)
-            .reset_index()
-            for name, values in (("ordered", up), ("collapsed", down))
-        ]
-    )
+        saved.train_and_save(path, folder, name, on)
     summary = f"gap at {window[middle]}: {claims.spread(gap)}\n"
-    for file, text in (
-        ("hysteresis.csv", trajectory.to_csv(index=False)),
-        ("hysteresis.json", trajectory.to_json(orient="records", indent=1)),
-        ("summary.txt", summary),
-    ):
-        with atomic(folder / file) as part:
-            part.write_text(text)
+    saved.write_branches(folder, window, {"ordered": up, "collapsed": down}, summary)
     show.markdown(f"Written to `{outputs}`: {', '.join(sorted(file.name for file in folder.iterdir()))}.")
 
 # %% [markdown]
 # ## One network around a closed loop
 
-
 # %% figure="fig-hysteresis-loops" tags=["hide-input"]
-def legs(name: str, column: str = "test_error") -> tuple[np.ndarray, np.ndarray]:
-    """A column on the way up and on the way back, both over rising mixes, ``[mixes, seeds]``."""
-    stages = by_stage(tables(name), column)[1:]  # without the warm-up
-    return stages[: len(loop)], stages[len(loop) :][::-1]
-
-
 fig, places = figures.panels(len(dwells), height=1.9)
 for axes, dwell in zip(places, dwells, strict=True):
-    there, back = legs(f"relu, dwell {dwell}")
-    figures.band(axes, loop, there, figures.CLEAN, "up")
-    figures.band(axes, loop, back, figures.NOISY, "back", "s")
-    axes.set(ylabel=f"dwell {dwell}\ntest error", ylim=(0, 0.95))
-    figures.label_ends(axes, gap=0.2)
+    there, back = readings.there_and_back(tables[f"relu, dwell {dwell}"])
+    figures.way_and_back(axes, loop, there, back, f"dwell {dwell}\ntest error", 0.95)
 places[-1].set_xlabel("share of the clean gradient λ")
 show.figure(fig)
 
@@ -278,12 +208,9 @@ step = loop[1] - loop[0]
 rate = np.array([step / dwell for dwell in dwells])
 areas, limits = {}, {}
 fig, places = figures.panels(2, height=2.5)
-for axes, activation in zip(places, ACTIVATIONS, strict=True):
-    found = []
-    for dwell in dwells:
-        there, back = legs(f"{activation}, dwell {dwell}")
-        found.append(readings.loop_area(loop, there, back))
-    areas[activation] = np.stack(found)  # [dwells, seeds]
+for axes, activation in zip(places, TITLES, strict=True):
+    ways = [readings.there_and_back(tables[f"{activation}, dwell {dwell}"]) for dwell in dwells]
+    areas[activation] = np.stack([readings.loop_area(loop, *way) for way in ways])  # [dwells, seeds]
     style = figures.CLEAN if activation == "relu" else figures.FIRST
     for values in areas[activation].T:
         axes.plot(rate, values, "o", color=style.color, alpha=0.5, markersize=4.5)
@@ -297,7 +224,7 @@ for axes, activation in zip(places, ACTIVATIONS, strict=True):
             fine, mean[0] + mean[1] * fine**n, color=style.color, linestyle=line, label=f"n = {1 if n < 0.5 else 2}/3"
         )
     axes.axhline(0, color=figures.THEORY.color, linewidth=0.8)
-    axes.set(ylabel=f"{'ReLU' if activation == 'relu' else 'leaky ReLU'}\nloop area", xlim=(0, rate.max() * 1.05))
+    axes.set(ylabel=f"{TITLES[activation]}\nloop area", xlim=(0, rate.max() * 1.05))
     axes.legend(frameon=False, loc="lower right")
 places[-1].set_xlabel("rate Δλ / dwell (per epoch)")
 show.figure(fig)
@@ -342,19 +269,16 @@ ledger.check(
 # %% figure="fig-hysteresis-dead" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.1)
 dead = {}
-for axes, activation in zip(places, ACTIVATIONS, strict=True):
-    there, back = legs(f"{activation}, dwell {dwells[-1]}", "dead")
-    dead[activation] = (there, back)
-    figures.band(axes, loop, there, figures.CLEAN, "up")
-    figures.band(axes, loop, back, figures.NOISY, "back", "s")
-    axes.set(ylabel=f"{'ReLU' if activation == 'relu' else 'leaky ReLU'}\nunits off", ylim=(0, 1.03))
-    figures.label_ends(axes, gap=0.2)
+for axes, activation in zip(places, TITLES, strict=True):
+    dead[activation] = readings.there_and_back(tables[f"{activation}, dwell {dwells[-1]}"], "dead")
+    figures.way_and_back(axes, loop, *dead[activation], f"{TITLES[activation]}\nunits off", 1.03)
 places[-1].set_xlabel("share of the clean gradient λ")
 show.figure(fig)
 
 # %% nbval={"tol": [0.15, 0.4]} tags=["hide-input"]
-there, back = legs(f"relu, dwell {dwells[-1]}")
-spread = legs(f"relu, dwell {dwells[-1]}", "spread")[1][0]
+slowest = tables[f"relu, dwell {dwells[-1]}"]
+there, back = readings.there_and_back(slowest)
+spread = readings.there_and_back(slowest, "spread")[1][0]
 ledger.check(
     "hysteresis-dead",
     says="The networks that do not come back are dead: at the end of the loop most of the last hidden units are off for every image.",
@@ -369,7 +293,7 @@ ledger.check(
     },
     passes=(dead["relu"][1][0] > 0.5) | (back[0] <= there[0] + 0.1),
 )
-lthere, lback = legs(f"leaky_relu, dwell {dwells[-1]}")
+lthere, lback = readings.there_and_back(tables[f"leaky_relu, dwell {dwells[-1]}"])
 ledger.check(
     "hysteresis-leaky-recovers",
     says="With leaky ReLU the network recovers when it is led back.",

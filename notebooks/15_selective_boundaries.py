@@ -73,16 +73,10 @@ from torch import nn
 
 from lib import experiments
 from lib.beyond import presets
-from lib.beyond.penalties import (
-    CONDITIONS,
-    PAIRS,
-    cumulants,
-    directional,
-    growth_rate,
-    paired_interval,
-    unit_directions,
-)  # fmt: skip
+from lib.beyond.derivatives import cumulants, directional, growth_rate, unit_directions
+from lib.beyond.penalties import CONDITIONS, PAIRS
 from lib.models import ModelConfig, build
+from lib.press.readings import paired_interval
 
 
 def nested(model, images, labels, direction, orders: int) -> torch.Tensor:

@@ -5,7 +5,8 @@ from ..models import ModelConfig
 from ..noise import NoiseConfig
 from ..train import TrainConfig
 from .penalties import SelectiveTraining
-from .two_gradients import DualConfig, DualScan
+from .scans import DualScan
+from .two_gradients import DualConfig
 
 PIXELS = {"mnist": (0.1307, 0.3081)}  # mean and standard deviation over the training images
 

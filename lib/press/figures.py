@@ -7,6 +7,7 @@ where it ends, so that no colour is needed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,32 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 WIDTH = 5.8  # inches; at 390 px of screen an 11-point letter is still about 9 px high
-INK, PAPER = "#1b1b1f", "#fcfcfa"
 
-plt.rcParams.update(
-    {
-        "figure.dpi": 150,
-        "figure.facecolor": PAPER,
-        "axes.facecolor": PAPER,
-        "savefig.facecolor": PAPER,
-        "savefig.transparent": False,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "font.size": 11,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.labelsize": 11,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": "#e3e3df",
-        "grid.linewidth": 0.7,
-        "lines.linewidth": 1.8,
-    }
-)
+plt.style.use(Path(__file__).with_name("book.mplstyle"))
+INK, PAPER = plt.rcParams["text.color"], plt.rcParams["figure.facecolor"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +32,14 @@ class Style:
 
 CLEAN = Style("#0072B2")
 NOISY = Style("#D55E00", (0, (5, 1.5)))
-TEST = Style("#1b1b1f")
-TEST_DOTTED = Style("#1b1b1f", (0, (1, 1)))  # beside a clean curve, which is unbroken too
+TEST = Style(INK)
+TEST_DOTTED = Style(INK, (0, (1, 1)))  # beside a clean curve, which is unbroken too
 TRAIN = Style("#7a5c99", (0, (1, 1)))
 FIRST = Style("#008060", (0, (7, 1.5, 1.5, 1.5)))
 SECOND = Style("#AA5C8D", (0, (2.5, 1.2)))
 THEORY = Style("#6b6b70", (0, (1, 1)))
+OTHER = Style("#6b4fa0", (0, (1, 1)))
+SUBSETS = {"clean": CLEAN, "noise": NOISY, "other": OTHER}
 
 
 def panels(rows: int, height: float = 2.1, *, common: bool = True) -> tuple[Figure, list[Axes]]:
@@ -135,10 +115,6 @@ def label_ends(axes: Axes, gap: float = 0.115) -> None:
         )
 
 
-OTHER = Style("#6b4fa0", (0, (1, 1)))
-SUBSETS = {"clean": CLEAN, "noise": NOISY, "other": OTHER}
-
-
 def angle_histogram(axes: Axes, counts: dict[str, pd.DataFrame], marks: dict[str, Sequence[float]]) -> None:
     """Distributions of angles in degrees, one for each subset, each named at its peak.
 
@@ -190,6 +166,14 @@ def band(axes: Axes, x: Sequence[float], samples: np.ndarray, style: Style, labe
     axes.fill_between(x, samples.min(1), samples.max(1), color=style.color, alpha=0.15, linewidth=0)
     (line,) = axes.plot(x, samples.mean(1), marker, color=style.color, linestyle=style.line, markersize=4.5)
     line.set_gid(label)
+
+
+def way_and_back(axes: Axes, x: Sequence[float], there: np.ndarray, back: np.ndarray, ylabel: str, top: float) -> None:
+    """A loop: two bands of ``[x, seeds]``, each named at its end; the axis of values ends at ``top``."""
+    band(axes, x, there, CLEAN, "up")
+    band(axes, x, back, NOISY, "back", "s")
+    axes.set(ylabel=ylabel, ylim=(0, top))
+    label_ends(axes, gap=0.2)
 
 
 def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:

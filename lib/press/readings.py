@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from ..runs import Runs
 from .figures import SUBSETS
@@ -76,6 +77,20 @@ class Scan:
         return np.stack([self.at(column, mix, noise_rate) for mix in self.mixes])
 
 
+def stage_ends(table: pd.DataFrame, column: str = "test_error") -> np.ndarray:
+    """A column of a path's table at the end of each stage, ``[stages, seeds]``."""
+    return table.sort_values("epoch").groupby(["stage", "seed"])[column].last().unstack().to_numpy()
+
+
+def there_and_back(table: pd.DataFrame, column: str = "test_error") -> tuple[np.ndarray, np.ndarray]:
+    """A column of a closed loop's table on the way up and on the way back, both over rising mixes, ``[mixes, seeds]``.
+
+    The first stage is the warm-up. ValueError if the rest does not make two ways of one length.
+    """
+    there, back = np.split(stage_ends(table, column)[1:], 2)
+    return there, back[::-1]
+
+
 def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
     return np.trapezoid(down - up, mixes, axis=0)
@@ -83,9 +98,22 @@ def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.nd
 
 def each_condition(
     runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
-) -> dict[str, np.ndarray]:
-    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition's name."""
-    return {f"{value:g}": np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+) -> dict[float, np.ndarray]:
+    """A measure of each condition of a sweep (width, noise rate): an array over seeds under the condition.
+
+    Runs stand in ``runs`` under ``prefix`` and the condition in words ("width 32", "0.4").
+    """
+    return {value: np.asarray(measure(runs[f"{prefix}{value:g}"]), dtype=float) for value in conditions}
+
+
+def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of paired differences and Student's interval (ddof 1): mean, low, high. ValueError for fewer than two."""
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"a paired interval needs two or more finite differences, not {differences}")
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
+    mean = float(values.mean())
+    return mean, mean - half, mean + half
 
 
 def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:

@@ -1,50 +1,23 @@
-"""The mixed step against plain PyTorch, one network at a time; scans that are killed; paths; checkpoints."""
+"""The mixed step against plain PyTorch, one network at a time."""
 
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from lib import records
 from lib.beyond import two_gradients
-from lib.beyond.two_gradients import (
-    DualConfig,
-    DualPath,
-    DualScan,
-    Member,
-    Samples,
-    Stage,
-    WrongCheckpoint,
-    closed_loop,
-    follow,
-    load_network,
-    mixed,
-    save_network,
-    start,
-)
+from lib.beyond.scans import DualScan, start
+from lib.beyond.two_gradients import DualConfig, Member, Samples, follow, mixed
 from lib.data import DataConfig, load
 from lib.experiments import generator as make_generator
 from lib.models import ModelConfig, build
-from lib.paths import ROOT
-from lib.train import Machine
 
 CPU = torch.device("cpu")
 SMALL = DualScan(
     data=DataConfig("digits", train_size=200, test_size=100), model=ModelConfig((16, 12), batch_norm=True),
     dual=DualConfig(refresh=3, batch_size=32), seeds=2, noise_rates=(0.4,), mixes=(0.1, 0.6), epochs=2, milestones=(1,),
 )  # fmt: skip
-
-
-def run(settings, **changes):
-    given = {"machine": Machine("cpu"), "folder": None, "resume": False, "made_by": "", "progress": False} | changes
-    return settings.run(**given)
 
 
 def test_the_mix_of_known_vectors():
@@ -157,16 +130,6 @@ def test_shifted_and_mirrored_images_are_among_the_possible_ones(generator):
     assert len(seen) > 6
 
 
-def test_a_scan_has_every_point_once_and_its_first_rows_are_those_of_its_short_form():
-    table = records.history_frame(run(SMALL).history)
-    assert len(table) == len(table.drop_duplicates(["seed", "noise_rate", "mix", "epoch"])) == 2 * 2 * 3
-    assert table["epoch"].max() == 2
-    assert set(table["stage"]) == {0, 1}
-    short = records.history_frame(run(SMALL.short(1)).history)
-    columns = ["seed", "mix", "epoch", "test_error", "test_loss"]
-    assert short[columns].equals(table[columns].head(len(short)))
-
-
 def test_dead_units_and_spread_of_known_networks():
     settings = replace(SMALL, mixes=(0.5, 0.5), milestones=(), epochs=1)
     members = settings.members(0)
@@ -182,141 +145,6 @@ def test_dead_units_and_spread_of_known_networks():
     constant = nn.functional.cross_entropy(torch.arange(10.0).expand(100, -1), dual.samples.test_labels)
     assert found["test_loss"][1] == pytest.approx(constant.item(), rel=1e-5)
     assert found["test_error"][1] == (dual.samples.test_labels != 9).float().mean()
-
-
-SCRIPT = """
-import sys
-from dataclasses import replace
-from lib.train import Machine
-from tests.beyond.test_two_gradients import SMALL
-replace(SMALL, seeds=60).run(machine=Machine("cpu"), folder=sys.argv[1], resume=True, made_by="x", progress=False)
-"""
-
-
-def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch):
-    settings = replace(SMALL, seeds=60)
-    whole = run(settings).history
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=ROOT, env=dict(os.environ))
-    parts = tmp_path / "checkpoints" / f"{settings.slug}-x-cpu"
-    deadline = time.monotonic() + 120
-    while len(list(parts.glob("block*.json"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = {path.name: path.read_text() for path in parts.glob("block*.json")}
-    assert 3 <= len(done) < 60
-    started = []
-    real = two_gradients.start
-
-    def counting(settings, block, device, folder=None):
-        started.append(block[0].seed)
-        return real(settings, block, device, folder)
-
-    monkeypatch.setattr(two_gradients, "start", counting)
-    again = run(settings, folder=tmp_path, resume=True, made_by="x").history
-    assert sorted(started) == [n for n in range(60) if f"block{n}.json" not in done]
-    keyed = [{(r["seed"], r["mix"], r["epoch"]): r["test_loss"] for r in rows} for rows in (whole, again)]
-    assert keyed[0] == keyed[1]
-    assert not parts.exists()
-
-
-def test_a_damaged_block_is_made_anew(tmp_path):
-    parts = tmp_path / "checkpoints" / f"{SMALL.slug}-x-cpu"
-    parts.mkdir(parents=True)
-    (parts / "block0.json").write_text('{"rows": [')
-    rows = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
-    assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in run(SMALL).history]
-
-
-def test_a_loop_goes_up_and_down_with_one_dwell():
-    path = closed_loop((0.2, 0.4, 0.6), 2, 0.1, warm_up=5)
-    assert [mix for mix, _, _ in path] == [0.2, 0.2, 0.4, 0.6, 0.6, 0.4, 0.2]
-    assert [epochs for _, epochs, _ in path] == [5, 2, 2, 2, 2, 2, 2]
-    with pytest.raises(ValueError, match="rising"):
-        closed_loop((0.4, 0.2), 1, 0.1, warm_up=1)
-
-
-def test_a_path_is_its_stages_one_after_the_other():
-    """Led through two stages at once, or through the first and then the second: the same networks."""
-    path = DualPath(
-        data=SMALL.data, model=SMALL.model, dual=SMALL.dual, seeds=2, noise_rate=0.4,
-        path=((0.2, 2, 0.1), (0.7, 1, 0.01)), afresh=1,
-    )  # fmt: skip
-    rows = run(path).history
-    assert [row["epoch"] for row in rows if row["seed"] == 1] == [0, 1, 2, 3]
-    assert [row["mix"] for row in rows if row["seed"] == 0] == [0.2, 0.2, 0.2, 0.7]
-    (members,) = path.blocks()
-    dual = start(path, members, CPU)
-    follow(dual, members, path.stages[:1])
-    assert dual._velocity.norm() > 0
-    later = follow(dual, members, [Stage(1, 0.01, afresh=True)], first=1)
-    assert [row["test_loss"] for row in later] == [row["test_loss"] for row in rows if row["epoch"] == 3]
-    kept = follow(start(path, members, CPU), members, [path.stages[0], Stage(1, 0.01)])
-    assert [r["test_loss"] for r in kept if r["epoch"] == 3] != [row["test_loss"] for row in later]
-
-
-def test_checkpoints_name_what_does_not_fit(tmp_path, generator):
-    model = ModelConfig((16, 12), batch_norm=True)
-    network, other = (build(model, (1, 8, 8), 10, torch.Generator().manual_seed(s)) for s in (0, 1))
-    path = tmp_path / "ordered.pt"
-    save_network(path, model, network, {"test_error": 0.25})
-    assert load_network(path, model, other) == {"test_error": 0.25}
-    assert all(
-        torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
-    )
-    leaky = replace(model, activation="leaky_relu")
-    with pytest.raises(WrongCheckpoint, match="16x12 relu with BatchNorm, not fcn 16x12 leaky_relu"):
-        load_network(path, leaky, build(leaky, (1, 8, 8), 10, generator))
-    with pytest.raises(WrongCheckpoint, match="does not fit images"):
-        load_network(path, model, build(model, (1, 7, 7), 10, generator))
-    unsafe = tmp_path / "unsafe.pt"
-    unsafe.write_bytes(pickle.dumps({"architecture": print}))
-    with pytest.raises(WrongCheckpoint, match="no checkpoint"):
-        load_network(unsafe, model, other)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"mixes": (0.5, 1.2)}, r"mix \(lambda\) must lie in \[0, 1\], not 1.2"),
-        ({"mixes": ()}, "at least one mix"),
-        ({"noise_rates": (1.0,)}, "noise_rate must lie"),
-        ({"dual": DualConfig(refresh=0)}, r"refresh \(K\) must be at least 1"),
-        ({"dual": DualConfig(momentum=1.0)}, r"momentum must lie in \[0, 1\)"),
-        ({"dual": DualConfig(normalise="both")}, "normalise must be one of each, mix, none"),
-        ({"dual": DualConfig(clean_batch="trusted")}, "a trusted set needs images"),
-        ({"milestones": (2, 1)}, "milestones must be"),
-        ({"seeds": 0}, "seeds must be at least 1"),
-        ({"epochs": 0}, "at least 1 epoch"),
-        ({"augment": True}, "trained singly"),
-    ],
-)
-def test_bad_settings_are_refused_before_any_compute(changes, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **changes).validate()
-
-
-def test_an_empty_trusted_set_is_refused():
-    tiny = replace(SMALL, dual=replace(SMALL.dual, clean_batch="trusted", trusted=0.004))
-    with pytest.raises(ValueError, match="is 1 of 200 images; at least 2"):
-        tiny.preflight()
-
-
-def test_records_of_scans_and_paths_are_found_again(tmp_path):
-    path = DualPath(
-        data=SMALL.data, model=SMALL.model, dual=SMALL.dual, seeds=1, noise_rate=0.4,
-        path=closed_loop((0.2, 0.6), 1, 0.1, warm_up=1),
-    )  # fmt: skip
-    for settings in (SMALL, path):
-        made = records.train(settings, machine=Machine("cpu"), folder=tmp_path, resume=False, progress=False)
-        store = records.Store(tmp_path)
-        store.put(made)
-        _history, provenance = records.read(store.path(settings))
-        again = records.experiment_from(provenance["settings"], provenance["kind"])
-        assert again == settings
-        assert again.key == settings.key
-        assert records.verify(store.path(settings), machine=Machine("cpu")).agrees
-    assert replace(SMALL, mixes=(0, 1)).key == replace(SMALL, mixes=(0.0, 1.0)).key
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")

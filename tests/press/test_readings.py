@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.press.readings import Scan, loop_area
+from lib.press.readings import Scan, loop_area, paired_interval
 
 
 class OneRun:
@@ -40,3 +42,14 @@ def test_the_area_of_a_known_loop():
     both = loop_area(mixes.tolist(), np.stack([up, down], axis=1), np.stack([down, up], axis=1))
     assert both == pytest.approx([1 / 6, -1 / 6], abs=1e-4)
     assert loop_area(mixes.tolist(), up, up) == 0
+
+
+def test_paired_intervals_are_students():
+    """Differences 1, 2, 3: standard error 1 / sqrt 3 with two degrees of freedom, whose quantile is 4.3027."""
+    mean, low, high = paired_interval([1.0, 2.0, 3.0])
+    assert mean == 2
+    assert high - mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert mean - low == pytest.approx(high - mean)
+    for bad in ([1.0], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="two or more finite"):
+            paired_interval(bad)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from lib.beyond.replicas import Flat, Replicas, Single, together
 from lib.models import ModelConfig, build
-from lib.replicas import Flat, Replicas, Single, together
 
 SHAPE, CLASSES = (1, 4, 4), 5
 
