@@ -159,7 +159,9 @@ ledger.check(
 start_ratio = {
     f"{width}, class {c}": values
     for c in (0, 1)
-    for width, values in readings.each_condition(runs, widths, lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]).items()
+    for width, values in readings.each_condition(
+        runs, widths, lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]
+    ).items()
 }
 nominal = (1 - noise_rate) / noise_rate
 ledger.check(

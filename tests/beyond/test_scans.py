@@ -137,10 +137,10 @@ def test_records_of_scans_and_paths_are_found_again(tmp_path):
         path=closed_loop((0.2, 0.6), 1, 0.1, warm_up=1),
     )  # fmt: skip
     for settings in (SMALL, path):
-        made = records.train(settings, machine=Machine("cpu"), folder=tmp_path, resume=False, progress=False)
+        made = records.run_now(settings, machine=Machine("cpu"), folder=tmp_path, resume=False, progress=False)
         store = records.Store(tmp_path)
         store.put(made)
-        _history, provenance = records.read(store.path(settings))
+        _history, provenance = records.read_record(store.path(settings))
         again = records.experiment_from(provenance["settings"], provenance["kind"])
         assert again == settings
         assert again.key == settings.key

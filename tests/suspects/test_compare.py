@@ -212,7 +212,7 @@ def test_a_cell_is_recorded_and_read_back(tmp_path):
     again = experiment_from(as_dict(cell), "suspects")
     assert again == cell
     assert again.key == cell.key != replace(cell, pool=1).key
-    run = records.train(cell, machine=Machine("cpu"), progress=False)
+    run = records.run_now(cell, machine=Machine("cpu"), progress=False)
     store = Store(tmp_path)
     store.put(run)
     read = store.get(again)

@@ -106,9 +106,10 @@ def test_a_file_system_without_locks_is_said_and_no_other_kind_of_lock_is_used(t
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(
-        StoreFailed, match=r"points/p cannot be claimed: .*needs a file system with room and file locks"
-    ), tiny.store.claim("p"):
+    with (
+        pytest.raises(StoreFailed, match=r"points/p cannot be claimed: .*needs a file system with room and file locks"),
+        tiny.store.claim("p"),
+    ):
         pass
 
 
