@@ -108,9 +108,8 @@ def as_numbers(tensor: Tensor) -> tuple[Tensor, float, list[str]]:
     if tensor.is_floating_point():
         tensor = tensor.to(torch.float32)
         _check_finite(tensor)
-    if tensor.ndim == 4 and tensor.is_floating_point():
-        tensor, more = _unit_pixels(tensor)
-        notes += more
+        if tensor.ndim == 4:
+            tensor, notes = _unit_pixels(tensor)
     return tensor.contiguous(), 255.0 if tensor.dtype == torch.uint8 else 1.0, notes
 
 

@@ -29,7 +29,7 @@ def find_suspects(
     network: str = Recipe.network,
     epochs: int = Recipe.epochs,
     held_out: float = Recipe.held_out,
-    layers: int = TAIL,
+    layers: int | None = None,
     seed: int = Recipe.seed,
     device: str = Recipe.device,
     limit: int = LIMIT,
@@ -40,8 +40,9 @@ def find_suspects(
 
     ``source``, columns and ``root`` are those of `read_samples`; ``network`` to
     ``held_out``, ``seed`` and ``device`` those of `Recipe`; ``layers`` is that of
-    `judge`. ``limit``: suspects in the gallery, which is left out where
-    ``gallery`` is False. ``tell`` gets what is said on the way, lines of text.
+    `judge` (None: its own default). ``limit``: suspects in the gallery, which is
+    left out where ``gallery`` is False. ``tell`` gets what is said on the way,
+    lines of text.
     What was interrupted goes on from where it was if it is called again.
 
     Raises ValueError for settings that cannot be meant and for files that would
@@ -50,6 +51,7 @@ def find_suspects(
     """
     recipe = Recipe(network=network, epochs=epochs, held_out=held_out, seed=seed, device=device)
     recipe.validate()
+    layers = TAIL if layers is None else layers
     for name, number in (("layers", layers), ("limit", limit)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")

@@ -99,10 +99,9 @@ def _positions(table: pd.DataFrame, labelled: Labelled) -> np.ndarray:
 
 def thumbnail(image: Tensor, white: float) -> str:
     """An image ``[channels, height, width]`` as a data URL: PNG, exact, up to 64 pixels a side, a JPEG above."""
-    array = image.numpy() if image.is_floating_point() else image.numpy().astype(np.float32)
-    array = np.rint(np.clip(array / white, 0, 1) * 255).astype(np.uint8)
-    colours = array[:3] if len(array) in (3, 4) else array.mean(0, keepdims=True).round().astype(np.uint8)
-    pixels = colours.transpose(1, 2, 0) if len(colours) == 3 else colours[0]
+    array = np.rint(np.clip(image.float().numpy() / white, 0, 1) * 255).astype(np.uint8)
+    coloured = len(array) in (3, 4)  # what is transparent is shown too
+    pixels = array[:3].transpose(1, 2, 0) if coloured else array.mean(0).round().astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     content = io.BytesIO()
     if max(picture.size) <= SMALL:

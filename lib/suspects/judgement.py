@@ -56,9 +56,8 @@ def judge(
     given = labelled.labels.to(device)
     classes = len(labelled.class_names)
     model = (model or recipe.build(inputs.shape, classes)).to(device)
-    Tail(
-        model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers
-    )  # what it refuses is said before the training
+    # what it refuses is said before the training
+    Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
     _check_outputs(model, inputs, classes)
     begun = time.perf_counter()
     stopped = train_until_stop(model, inputs, given, recipe, checkpoint=checkpoint, progress=progress)

@@ -123,7 +123,7 @@ def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = Tr
         raise ValueError(f"no images in the folders of {folder}; expected {folder}/CLASS/IMAGE")
     others = sum(1 for _ in _files(folder)) - len(found)
     if others:
-        notes.append(f"{others} files of {folder} are no images in a class's folder: left out.")
+        notes.append(f"{others} files of {_as_text(str(folder))} are no images in a class's folder: left out.")
     names = [_as_text(file.relative_to(folder).as_posix()) for file in found]
     return _from_files(found, [name.split("/")[0] for name in names], names, notes, largest, progress)
 

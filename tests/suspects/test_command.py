@@ -157,17 +157,20 @@ def test_nothing_is_read_before_the_rest_is_checked(tmp_path, monkeypatch, setti
 def test_classes_of_any_script_pass_a_terminal_that_knows_ascii_only(tmp_path):
     """A process of its own: standard output gets its encoding when Python starts."""
     draws = np.random.default_rng(0)
+    photos = os.fsencode(tmp_path / "photos") + b"\xe9"
     for k in range(24):
-        folder = os.fsencode(tmp_path / "photos") + (b"/\xe7\x8c\xab", b"/caf\xe9")[k % 2]  # the latter is no UTF-8
+        folder = photos + (b"/\xe7\x8c\xab", b"/caf\xe9")[k % 2]  # the latter is no UTF-8
         os.makedirs(folder, exist_ok=True)
         Image.fromarray(draws.integers(0, 256, (4, 4), dtype=np.uint8)).save(os.fsdecode(folder + b"/%d.png" % k))
-    code = f"from lib.suspects import find_suspects; find_suspects({str(tmp_path / 'photos')!r}, out='out', epochs=1)"
+    (tmp_path / os.fsdecode(photos) / "notes.txt").write_bytes(b"")
+    code = f"from lib.suspects import find_suspects; find_suspects({os.fsdecode(photos)!r}, out='out', epochs=1)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="ascii",
         env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "'caf\\\\xe9' is 0, '\\u732b' is 1" in done.stdout
+    assert "photos\\xe9 are no images in a class's folder" in done.stdout
     table = pd.read_csv(tmp_path / "out" / "suspects.csv", encoding="utf-8")
     assert set(table["given_label"]) == {"caf\\xe9", "猫"}
     assert "labelled <b>猫</b>" in (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8")
