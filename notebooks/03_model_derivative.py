@@ -238,10 +238,7 @@ def error_of_mean(activation: str) -> float:
     return float(np.abs(mean - closed_form(mean.index, activation)).max())
 
 
-slopes = {
-    activation: np.polyfit(np.log(table.index), np.log(table), 1)[0]
-    for activation, table in errors.items()
-}
+slopes = {activation: np.polyfit(np.log(table.index), np.log(table), 1)[0] for activation, table in errors.items()}
 ledger.check(
     "theorem-3-1-rate",
     says="The error of finite networks vanishes like one over the square root of the width.",
