@@ -52,7 +52,7 @@ class Angles:
 
 
 class Scan:
-    """Reads the table of `dual_gradient.DualRuns`: arrays have one entry a seed."""
+    """Reads the table of `scans.DualRuns`: arrays have one entry a seed."""
 
     def __init__(self, runs: Runs) -> None:
         self.table = runs.table if len(runs) > 1 else runs[0].history

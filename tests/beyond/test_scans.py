@@ -52,7 +52,7 @@ def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch)
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = {path.name: path.read_text() for path in parts.glob("block*.json")}
+    done = {path.name: path.read_text(encoding="utf-8") for path in parts.glob("block*.json")}
     assert 3 <= len(done) < 60
     started = []
     real = scans.start
@@ -72,7 +72,7 @@ def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch)
 def test_a_damaged_block_is_made_anew(tmp_path):
     parts = tmp_path / "checkpoints" / f"{SMALL.slug}-x-cpu"
     parts.mkdir(parents=True)
-    (parts / "block0.json").write_text('{"rows": [')
+    (parts / "block0.json").write_text('{"rows": [', encoding="utf-8")
     rows = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
     assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in run(SMALL).history]
 
