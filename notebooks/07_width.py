@@ -156,13 +156,7 @@ ledger.check(
     measured={f"change, {name}": values for name, values in trends.items()},
     passes={name: abs(values) <= (0.2 if name == "ratio" else 0.05) for name, values in trends.items()},
 )
-start_ratio = {
-    f"{width}, class {c}": values
-    for c in (0, 1)
-    for width, values in readings.each_condition(
-        runs, widths, lambda some, c=c: some.wide(f"ratio_{c}").iloc[0]
-    ).items()
-}
+start_ratio = {f"{width}, class {c}": runs[str(width)].wide(f"ratio_{c}").iloc[0] for c in (0, 1) for width in widths}
 nominal = (1 - noise_rate) / noise_rate
 ledger.check(
     "width-ratio-at-start",

@@ -69,25 +69,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from lib import experiments
 from lib.beyond import presets
-from lib.beyond.derivatives import cumulants, directional, growth_rate, unit_directions
+from lib.beyond.derivatives import cumulants, directional, growth_rate, nested_derivatives, unit_directions
+from lib.beyond.effects import LABELS, Effects
 from lib.beyond.penalties import CONDITIONS, PAIRS
 from lib.models import ModelConfig, build
-from lib.press.readings import paired_interval
-
-
-def nested(model, images, labels, direction, orders: int) -> torch.Tensor:
-    """D^1 to D^orders, [orders, n], as the original takes them: a backward pass through the backward pass before."""
-    images = images.clone().requires_grad_(True)
-    value, found = nn.functional.cross_entropy(model(images), labels, reduction="none"), []
-    for _ in range(orders):
-        (gradient,) = torch.autograd.grad(value.sum(), images, create_graph=True)
-        value = (gradient * direction).flatten(1).sum(1)
-        found.append(value.detach())
-    return torch.stack(found)
+from lib.press.readings import check_where_measured, interval_in_words, paired_interval
 
 
 def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> tuple[float, float]:
@@ -98,10 +87,9 @@ def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> t
     labels = torch.randint(10, (32,), generator=drawn)
     u = 30 * unit_directions(tuple(images.shape), 1, drawn).double()  # so that no order is tiny
     logits, a = directional(model, images, u)
-    ours, theirs = cumulants(logits, a, labels, 4)[:, 0].detach(), nested(model, images, labels, u[0], 4)
-    longer = cumulants(logits, length * a, labels, 4)
-    moved = growth_rate(longer)[0] - growth_rate(ours.unsqueeze(1))[0]
-    return ((ours - theirs).abs().amax(1) / theirs.abs().amax(1)).max().item(), moved
+    ours, theirs = cumulants(logits, a, labels, 4), nested_derivatives(model, images, labels, u, 4)
+    moved = growth_rate(cumulants(logits, length * a, labels, 4))[0] - growth_rate(ours)[0]
+    return ((ours - theirs).abs().amax(2) / theirs.abs().amax(2)).max().item(), moved
 
 
 # %% [markdown]
@@ -120,8 +108,8 @@ def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> t
 RATES = {"smoke": (0.2,), "cpu": (0.2, 0.0), "paper": (0.2, 0.0)}
 STRENGTH = {"smoke": {0.2: 1.0, 0.0: 0.1}, "cpu": {0.2: 4.0, 0.0: 0.6}, "paper": {0.2: 4.0, 0.0: 0.6}}
 VARIANTS = {"true labels": {"mask": "true"}, "predictions": {"mask": "predicted"}, "first order alone": {"orders": 1}}
-NAMES = {"baseline": "baseline", "global": "global", "selective_49": "selective 4/9", "selective_38": "selective 3/8"}
-TARGET = {"selective_49": (4, 9), "selective_38": (3, 8)}
+WORDS = {"baseline": "baseline", "global": "global", "selective_49": "selective 4/9", "selective_38": "selective 3/8"}
+TARGET = {name: CONDITIONS[name] for name in ("selective_49", "selective_38")}
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -176,37 +164,15 @@ for name, some in runs.items():
 # probability lies in .2 to .8, whichever classes that is between.
 
 # %% tags=["hide-input"]
-ORDER = [a for a, _ in PAIRS]
-LABELS = [f"{a} v {b}" for a, b in PAIRS]
-
-
-def last(some, column: str) -> np.ndarray:
-    """A column after the last epoch, [seed, pair]."""
-    table = some.table
-    table = table[table["epoch"] == table["epoch"].max()]
-    return table.pivot(index="seed", columns="pair_a", values=column)[ORDER].to_numpy(float)
-
-
-def title(name: str) -> str:
-    """A group of runs in words."""
-    condition, _, rate = name.partition(", ")
-    return f"{NAMES[condition]}, δ = {rate}" if rate else f"selective 4/9, {name}, δ = 0.2"
-
-
-lost = []
-rows = []
+effects = Effects(runs)
+lost, rows = [], []
 for name, some in runs.items():
-    tried, points = last(some, "tried"), last(some, "points")
-    lost += [
-        f"{LABELS[k]} in {title(name)}, seed {seed}"
-        for row, seed in zip(points, some.seeds, strict=True)
-        for k in range(3)
-        if row[k] == 0
-    ]
-    for_why = [100 * (last(some, column) / tried).mean() for column in ("misclassified", "third")]
-    rows.append(
-        [title(name), *(claims.spread(column) for column in points.T), *(f"{value:.0f} %" for value in for_why)]
-    )
+    condition, _, rate = name.partition(", ")
+    words = f"{WORDS[condition]}, δ = {rate}" if rate else f"selective 4/9, {name}, δ = 0.2"
+    tried, points = effects.last(name, "tried"), effects.last(name, "points")
+    lost += [f"{LABELS[k]} in {words}, seed {some.seeds[row]}" for row, k in np.argwhere(points == 0)]
+    why = [100 * (effects.last(name, column) / tried).mean() for column in ("misclassified", "third")]
+    rows.append([words, *map(claims.spread, points.T), *(f"{value:.0f} %" for value in why)])
 show.table(
     rows,
     ["condition", *(f"points, {label}" for label in LABELS), "an end misclassified", "a third class above"],
@@ -221,7 +187,7 @@ show.markdown(
 )
 
 # %% nbval={"tol": [0.3, 0.1]} tags=["hide-input"]
-shares = {label: last(runs["baseline, 0.2"], "top_two")[:, k] for k, label in enumerate(LABELS)}
+shares = {label: effects.last("baseline, 0.2", "top_two")[:, k] for k, label in enumerate(LABELS)}
 ledger.check(
     "uncertain-points-are-boundary-points",
     says="Where no class is sure, the network is uncertain between the two classes of the pair.",
@@ -246,7 +212,7 @@ for k, axes in enumerate(places):
         ("baseline", figures.TEST, "o", "baseline", -0.06),
         ("selective_49", figures.CLEAN, "^", "selective 4/9", 0.06),
     ):
-        logs = np.array([last(runs[f"{name}, {rate:g}"], f"log_d{n}")[:, k] for n in range(1, 5)])
+        logs = np.array([effects.last(f"{name}, {rate:g}", f"log_d{n}")[:, k] for n in range(1, 5)])
         axes.plot(
             np.repeat(np.arange(1, 5) + shift, logs.shape[1]), logs.ravel(), marker, color=style.color, alpha=0.7,
             markersize=5, label=label if k == 0 else None,
@@ -261,7 +227,7 @@ places[-1].set_xlabel("order n")
 show.figure(fig)
 
 # %% nbval={"tol": [0.3, 0.1]} tags=["hide-input"]
-sizes = np.array([last(runs["global, 0.2"], f"penalty_d{n}")[:, 0] for n in (1, 2, 3)])
+sizes = np.array([effects.last("global, 0.2", f"penalty_d{n}")[:, 0] for n in (1, 2, 3)])
 parts = sizes / sizes.sum(0)
 show.markdown(
     "In the penalty of *global* in its last epoch the three orders have shares of "
@@ -287,48 +253,19 @@ ledger.check(
 # square of $u\cdot\nabla(z_a - z_b)$ over boundary points and directions: how steeply the two logits cross, in every
 # direction alike. It was made the primary endpoint because it is all that a boundary of two classes has (see above).
 
-
 # %% tags=["hide-input"]
-def effect(name: str, column: str, against: str = "") -> np.ndarray:
-    """Difference to the baseline of the same seed and noise rate, [seed, pair]; NaN where one has no boundary."""
-    return last(runs[name], column) - last(
-        runs[against or f"baseline, {runs[name][0].experiment.noise.noise_rate:g}"], column
-    )
-
-
-def contrast(name: str, column: str) -> np.ndarray:
-    """Effect on the pair that is penalised less the mean effect on the other two; one number a seed."""
-    found = effect(name, column)
-    k = PAIRS.index(TARGET[runs[name][0].experiment.condition])
-    return found[:, k] - np.delete(found, k, axis=1).mean(1)
-
-
-def interval(values: np.ndarray) -> str:
-    """Mean and Student's 95 % interval, and of how many seeds where some are missing."""
-    there = values[np.isfinite(values)]
-    if len(there) < 2:
-        return f"too few ({len(there)})"
-    some = [claims.number(value) for value in paired_interval(there.tolist())]
-    return f"{some[0]} [{some[1]}, {some[2]}]" + ("" if len(there) == len(values) else f" ({len(there)} seeds)")
-
-
 ENDPOINTS = {"slope": "pair slope", "growth": "λ at the boundary", "growth_uncertain": "λ at the original's points"}
-
 
 # %% figure="fig-selective-effects" tags=["hide-input"]
 MARKS = {"global": (figures.TEST, "s"), "selective_49": (figures.CLEAN, "o"), "selective_38": (figures.NOISY, "^")}
 fig, places = figures.panels(len(ENDPOINTS) * len(rates), height=1.75)
 for axes, (rate, column) in zip(places, [(r, c) for r in rates for c in ENDPOINTS], strict=True):
     for shift, (name, (style, marker)) in zip((-0.2, 0, 0.2), MARKS.items(), strict=True):
-        for k, values in enumerate(effect(f"{name}, {rate:g}", column).T):
+        for k, values in enumerate(effects.of(f"{name}, {rate:g}", column).T):
             there = values[np.isfinite(values)]
-            if len(there) < 2:
-                continue
-            mean, low, high = paired_interval(there.tolist())
-            axes.errorbar(
-                k + shift, mean, [[mean - low], [high - mean]], color=style.color, marker=marker, markersize=6, capsize=3,
-                linewidth=1.4, label=NAMES[name] if k == 0 and axes is places[0] else None,
-            )  # fmt: skip
+            label = WORDS[name] if k == 0 and axes is places[0] else None
+            if len(there) > 1:
+                figures.interval(axes, k + shift, *paired_interval(there), style, marker, label)
     figures.level(axes, 0, "")
     axes.set_title(f"{ENDPOINTS[column]}, δ = {rate:g}")
     axes.set(ylabel="effect", xlim=(-0.5, 2.5))
@@ -342,13 +279,12 @@ for rate in rates:
     for column, word in ENDPOINTS.items():
         for name in MARKS:
             full = f"{name}, {rate:g}"
-            target = interval(contrast(full, column)) if name in TARGET else "–"
-            rows.append([f"{word}, {NAMES[name]}", *map(interval, effect(full, column).T), target])
+            target = interval_in_words(effects.contrast(full, column)) if name in TARGET else "–"
+            rows.append([f"{word}, {WORDS[name]}", *map(interval_in_words, effects.of(full, column).T), target])
     show.markdown(
         f"Noise rate {rate:g}: paired effects with 95 % intervals over {len(runs[f'baseline, {rate:g}'])} seeds."
     )
     show.table(rows, ["endpoint, condition", *LABELS, "target less the others"])
-
 
 # %% [markdown]
 # Why do the two endpoints differ? Where only two classes have probability, flattening the boundary by $s$ on the logarithmic
@@ -359,9 +295,14 @@ for rate in rates:
     rows = []
     for name, pair in TARGET.items():
         k, full = PAIRS.index(pair), f"{name}, {rate:g}"
-        moved = effect(full, "slope")[:, k]
-        rows.append([f"{NAMES[name]}, log Dⁿ", *(interval(effect(full, f"log_d{n}")[:, k]) for n in range(1, 5))])
-        rows.append([f"{NAMES[name]}, n × slope", *(interval(n * moved) for n in range(1, 5))])
+        moved = effects.of(full, "slope")[:, k]
+        rows.append(
+            [
+                f"{WORDS[name]}, log Dⁿ",
+                *(interval_in_words(effects.of(full, f"log_d{n}")[:, k]) for n in range(1, 5)),
+            ]
+        )
+        rows.append([f"{WORDS[name]}, n × slope", *(interval_in_words(n * moved) for n in range(1, 5))])
     show.markdown(
         f"Noise rate {rate:g}: effect on the boundary that is penalised, order by order, and what the slope alone would give."
     )
@@ -369,16 +310,6 @@ for rate in rates:
 
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
-def judge(id: str, parts: dict[str, np.ndarray], holds, **said) -> None:
-    """A claim over the seeds that have all of these numbers; those that have not are named above."""
-    there = np.isfinite(list(parts.values())).all(0)
-    if not there.any():
-        show.markdown(f"*No seed has all the boundaries that the claim `{id}` needs: it is not judged.*")
-        return
-    parts = {name: values[there] for name, values in parts.items()}
-    ledger.check(id, measured=parts, passes=holds(parts), **said)
-
-
 def each_below_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Of every part and seed whether it is below 0."""
     return {name: values < 0 for name, values in parts.items()}
@@ -387,9 +318,10 @@ def each_below_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 JUDGED = (("growth_uncertain", "growth", "λ as the original measures it"), ("slope", "slope", "pair slope"))
 for rate in rates:
     for column, id, endpoint in JUDGED:
-        judge(
+        check_where_measured(
+            ledger,
             f"selective-{id}-{rate:g}",
-            {NAMES[name]: contrast(f"{name}, {rate:g}", column) for name in TARGET},
+            {WORDS[name]: effects.contrast(f"{name}, {rate:g}", column) for name in TARGET},
             each_below_zero,
             says=f"The penalty on two classes flattens their boundary more than the others ({endpoint}, noise rate {rate:g}).",
             source="the original experiment's expected result",
@@ -397,9 +329,10 @@ for rate in rates:
             figure="fig-selective-effects",
         )
     for column, id, endpoint in JUDGED:
-        judge(
+        check_where_measured(
+            ledger,
             f"global-{id}-{rate:g}",
-            dict(zip(LABELS, effect(f"global, {rate:g}", column).T, strict=True)),
+            dict(zip(LABELS, effects.of(f"global, {rate:g}", column).T, strict=True)),
             each_below_zero,
             says=f"The penalty on all samples flattens all three boundaries ({endpoint}, noise rate {rate:g}).",
             source="the original experiment's expected result",
@@ -417,19 +350,19 @@ for rate in rates:
 for rate in rates:
     rows = [
         [
-            NAMES[name],
-            interval(100 * effect(f"{name}, {rate:g}", "test_accuracy")[:, 0]),
-            *(f"{100 * effect(f'{name}, {rate:g}', f'accuracy_{c}')[:, 0].mean():+.1f}" for c in range(10)),
-            f"{100 * last(runs[f'{name}, {rate:g}'], 'share')[:, 0].mean():.1f} %",
+            WORDS[name],
+            interval_in_words(100 * effects.of(f"{name}, {rate:g}", "test_accuracy")[:, 0]),
+            *(f"{100 * effects.of(f'{name}, {rate:g}', f'accuracy_{c}')[:, 0].mean():+.1f}" for c in range(10)),
+            f"{100 * effects.last(f'{name}, {rate:g}', 'share')[:, 0].mean():.1f} %",
         ]
         for name in MARKS
     ]
-    base = last(runs[f"baseline, {rate:g}"], "test_accuracy")[:, 0]
+    base = effects.last(f"baseline, {rate:g}", "test_accuracy")[:, 0]
     show.markdown(
         f"Noise rate {rate:g}: baseline accuracy {claims.spread(100 * base)} %; changes in percentage points, of all images and of each digit's."
     )
     show.table(rows, ["condition", "all, with interval", *map(str, range(10)), "share, last epoch"])
-    kept = {NAMES[name]: effect(f"{name}, {rate:g}", "test_accuracy")[:, 0] for name in MARKS}
+    kept = {WORDS[name]: effects.of(f"{name}, {rate:g}", "test_accuracy")[:, 0] for name in MARKS}
     ledger.check(
         f"accuracy-kept-{rate:g}",
         says=f"The penalty leaves the accuracy high (noise rate {rate:g}).",
@@ -447,15 +380,14 @@ for rate in rates:
 # and 9s escapes it. We train *selective 4/9* with masks of the true labels (an oracle) and of the network's own predictions.
 
 # %% figure="fig-selective-masks" tags=["hide-input"]
-WAYS = {"given labels": "selective_49, 0.2", **{name: name for name in VARIANTS}}
-by_way = {name: contrast(group, "slope") for name, group in WAYS.items()}
+BY_MASK = {"given labels": "selective_49, 0.2", **{name: name for name in VARIANTS}}
+by_way = {name: effects.contrast(group, "slope") for name, group in BY_MASK.items()}
 fig, (axes,) = figures.panels(1, height=3.0)
 for k, values in enumerate(by_way.values()):
     there = values[np.isfinite(values)]
     axes.plot([k - 0.08] * len(there), there, "o", color=figures.CLEAN.color, markersize=4, alpha=0.5)
     if len(there) > 1:
-        mean, low, high = paired_interval(there.tolist())
-        axes.errorbar(k + 0.1, mean, [[mean - low], [high - mean]], color=figures.TEST.color, marker="s", capsize=4)
+        figures.interval(axes, k + 0.1, *paired_interval(there), figures.TEST, "s")
 figures.level(axes, 0, "no selectivity", x=0.01)
 axes.set(ylabel="contrast of pair slopes", xlim=(-0.5, len(by_way) - 0.5))
 axes.set_xticks(range(len(by_way)), by_way, fontsize=9.5)
@@ -466,16 +398,17 @@ show.table(
     [
         [
             name,
-            interval(by_way[name]),
-            interval(contrast(group, "growth_uncertain")),
-            interval(100 * effect(group, "test_accuracy")[:, 0]),
-            f"{100 * last(runs[group], 'chosen')[:, 0].mean():.1f} %",
+            interval_in_words(by_way[name]),
+            interval_in_words(effects.contrast(group, "growth_uncertain")),
+            interval_in_words(100 * effects.of(group, "test_accuracy")[:, 0]),
+            f"{100 * effects.last(group, 'chosen')[:, 0].mean():.1f} %",
         ]
-        for name, group in WAYS.items()
+        for name, group in BY_MASK.items()
     ],
     ["mask", "contrast of pair slopes", "contrast of λ, original's points", "accuracy, points", "samples penalised"],
 )
-judge(
+check_where_measured(
+    ledger,
     "true-mask-more-selective",
     {"true less given": by_way["true labels"] - by_way["given labels"]},
     each_below_zero,
@@ -484,7 +417,8 @@ judge(
     criterion="contrast of pair slopes lower than with given labels, in each seed",
     figure="fig-selective-masks",
 )
-judge(
+check_where_measured(
+    ledger,
     "first-order-is-enough",
     {"given": by_way["given labels"], "first order": by_way["first order alone"]},
     lambda parts: parts["first order"] <= 0.75 * parts["given"],
@@ -499,10 +433,12 @@ judge(
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
 base = f"baseline, {rates[-1]:g}"
-line = np.array([np.nanmean(last(runs[base], f"log_d{n}"), axis=0) for n in range(1, 5)])
+line = np.array([np.nanmean(effects.last(base, f"log_d{n}"), axis=0) for n in range(1, 5)])
 dip = [np.polyval(np.polyfit([1, 2, 4], line[[0, 1, 3], k], 1), 3) - line[2, k] for k in range(3)]
 looked = ", ".join(f"{100 * values.mean():.0f} % ({label})" for label, values in shares.items())
-masks = "; ".join(f"{name} {interval(by_way[name])}" for name in ("given labels", "true labels", "predictions"))
+masks = "; ".join(
+    f"{name} {interval_in_words(by_way[name])}" for name in ("given labels", "true labels", "predictions")
+)
 show.table(
     [
         ["points where no class is sure stand for the boundary", f"the pair has the two largest logits at only {looked} of them", "bisection between images, the pair on top"],

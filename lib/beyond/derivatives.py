@@ -70,6 +70,22 @@ def directional(model: nn.Module, images: Tensor, directions: Tensor) -> tuple[T
     return torch.func.vmap(along, out_dims=(None, 0), randomness="same")(directions)
 
 
+def nested_derivatives(model: nn.Module, images: Tensor, labels: Tensor, directions: Tensor, orders: int) -> Tensor:
+    """D^1 to D^orders, ``[orders, k, n]``, as the original experiment takes them, for models of any kind.
+
+    Each order is a backward pass through the one before: slow, and what `cumulants` is checked against.
+    """
+    images = images.clone().requires_grad_(True)
+    found = []
+    for direction in directions:
+        value = nn.functional.cross_entropy(model(images), labels, reduction="none")
+        for _ in range(orders):
+            (gradient,) = torch.autograd.grad(value.sum(), images, create_graph=True)
+            value = (gradient * direction).flatten(1).sum(1)
+            found.append(value)
+    return torch.stack(found).unflatten(0, (len(directions), orders)).transpose(0, 1)
+
+
 def cumulants(logits: Tensor, a: Tensor, labels: Tensor, orders: int) -> Tensor:
     """D^1 to D^orders of each sample's cross-entropy, ``[orders, k, n]``: exact for piecewise-linear logits.
 

@@ -134,11 +134,8 @@ def peak(control: ArrayLike, values: ArrayLike) -> tuple[float, float]:
         raise EdgePeak(
             f"the window {x[0]:g} to {x[-1]:g} is too narrow for a peak: largest at its edge {edge:g}; widen it"
         )
-    left, right = x[k] - x[k - 1], x[k + 1] - x[k]
-    rise, fall = (y[k] - y[k - 1]) / left, (y[k + 1] - y[k]) / right
-    curvature = (fall - rise) / (left + right)
-    slope = rise + curvature * left  # of the parabola at the largest value
-    return float(x[k] - slope / (2 * curvature)), float(y[k] - slope**2 / (4 * curvature))
+    a, b, c = np.polyfit(x[k - 1 : k + 2] - x[k], y[k - 1 : k + 2], 2)
+    return float(x[k] - b / (2 * a)), float(c - b**2 / (4 * a))
 
 
 @dataclass(frozen=True)
@@ -274,11 +271,8 @@ def _curve(
 
 def _parameters(points: np.ndarray, kappa: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x_c, nu and kappa of points (x_c, log nu, and kappa where it is fitted), ``[..., 2 or 3]``."""
-    return (
-        points[..., 0],
-        np.exp(points[..., 1]),
-        points[..., 2] if kappa is None else np.full(points.shape[:-1], kappa),
-    )
+    x_c, log_nu, *fitted = np.moveaxis(points, -1, 0)
+    return x_c, np.exp(log_nu), fitted[0] if fitted else np.full_like(x_c, kappa)
 
 
 def _search(
@@ -363,11 +357,8 @@ def lifetimes(first_passage: ArrayLike, end: ArrayLike, *, level: float = 0.95) 
         below = np.flatnonzero(share <= 0.5)
         return float(survival.quantiles[below[0]]) if len(below) else never
 
-    median = Estimate(
-        halved(survival.probabilities, np.nan),
-        halved(band.low.probabilities, np.nan),
-        halved(band.high.probabilities, np.inf),
-    )
+    shares = ((survival, np.nan), (band.low, np.nan), (band.high, np.inf))
+    median = Estimate(*(halved(one.probabilities, never) for one, never in shares))
     return Lifetimes(median, len(times), int((~passed).sum()))
 
 

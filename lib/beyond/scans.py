@@ -16,11 +16,12 @@ from ..experiments import Outcome, Recordable, data_slug, generator
 from ..files import atomic
 from ..models import ModelConfig, build
 from ..noise import NoiseConfig, symmetric
+from ..observe import Row
 from ..paths import data_folder
 from ..progress import bar
 from ..train import Machine
 from .replicas import together
-from .two_gradients import Dual, DualConfig, Member, Row, Samples, Stage, follow
+from .two_gradients import Dual, DualConfig, Member, Samples, Stage, follow
 
 
 def start(

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Task
-from ..experiments import Row, generator
+from ..experiments import generator
 from ..noise import symmetric
+from ..observe import Row
 from ..progress import bar
 from .replicas import Flat, Replicas, Single
 

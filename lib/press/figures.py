@@ -176,6 +176,16 @@ def way_and_back(axes: Axes, x: Sequence[float], there: np.ndarray, back: np.nda
     label_ends(axes, gap=0.2)
 
 
+def interval(
+    axes: Axes, x: float, mean: float, low: float, high: float, style: Style, marker: str, label: str | None = None
+) -> None:
+    """A mean as a mark in its interval, upright."""
+    axes.errorbar(
+        x, mean, [[mean - low], [high - mean]], color=style.color, marker=marker, markersize=6, capsize=3,
+        linewidth=1.4, label=label,
+    )  # fmt: skip
+
+
 def image_grid(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> tuple[Figure, np.ndarray]:
     """Small grey images with a title above each; ``images`` [n, height, width]."""
     rows = -(-len(images) // columns)

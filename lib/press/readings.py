@@ -7,7 +7,9 @@ import pandas as pd
 import scipy
 
 from ..runs import Runs
+from .claims import Ledger, number
 from .figures import SUBSETS
+from .show import markdown
 
 # The original experiments with two gradients call a network ordered below the one test error, collapsed from the other.
 ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
@@ -50,7 +52,7 @@ class Angles:
 
 
 class Scan:
-    """Reads the table of `dual_gradient.DualRuns`: arrays have one entry a seed."""
+    """Reads the table of `scans.DualRuns`: arrays have one entry a seed."""
 
     def __init__(self, runs: Runs) -> None:
         self.table = runs.table if len(runs) > 1 else runs[0].history
@@ -114,6 +116,35 @@ def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[
     half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
     mean = float(values.mean())
     return mean, mean - half, mean + half
+
+
+def interval_in_words(values: np.ndarray) -> str:
+    """Mean and Student's 95 % interval of paired differences, and of how many seeds where some are NaN."""
+    there = values[np.isfinite(values)]
+    if len(there) < 2:
+        return f"too few ({len(there)})"
+    mean, low, high = map(number, paired_interval(there))
+    return f"{mean} [{low}, {high}]" + ("" if len(there) == len(values) else f" ({len(there)} seeds)")
+
+
+def check_where_measured(
+    ledger: Ledger,
+    id: str,
+    parts: Mapping[str, np.ndarray],
+    holds: Callable[[Mapping[str, np.ndarray]], Sequence[bool] | Mapping[str, Sequence[bool]]],
+    **said: str,
+) -> None:
+    """Check a claim over the seeds that have all of these numbers; without any, say that it is not judged.
+
+    ``parts``: arrays ``[seeds]``, NaN where there is no number; ``holds`` judges what is left of them; ``said``: the
+    words of `Ledger.check`.
+    """
+    there = np.isfinite(list(parts.values())).all(0)
+    if not there.any():
+        markdown(f"*No seed has all the boundaries that the claim `{id}` needs: it is not judged.*")
+        return
+    parts = {name: values[there] for name, values in parts.items()}
+    ledger.check(id, measured=parts, passes=holds(parts), **said)
 
 
 def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:

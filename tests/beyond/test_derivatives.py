@@ -13,6 +13,7 @@ from lib.beyond.derivatives import (
     cumulants,
     directional,
     growth_rate,
+    nested_derivatives,
     outputs,
     pair_slopes,
     unit_directions,
@@ -29,26 +30,13 @@ def made(config: ModelConfig) -> nn.Module:
     return build(config, (1, 8, 8), 10, torch.Generator().manual_seed(1))
 
 
-def nested(model, images, labels, directions, orders):
-    """D^1 to D^orders, ``[orders, k, n]``, by a backward pass for each."""
-    images = images.clone().requires_grad_(True)
-    found = []
-    for direction in directions:
-        value = nn.functional.cross_entropy(model(images), labels, reduction="none")
-        for _ in range(orders):
-            (gradient,) = torch.autograd.grad(value.sum(), images, create_graph=True)
-            value = (gradient * direction).flatten(1).sum(1)
-            found.append(value)
-    return torch.stack(found).unflatten(0, (len(directions), orders)).transpose(0, 1)
-
-
 @pytest.mark.parametrize("config", [CNN, MLP], ids=["cnn", "mlp"])
 def test_cumulants_are_nested_derivatives(config, samples):
     model = made(config).double()
     images, labels, directions = samples[0].double(), samples[1], samples[2].double()
     directions = 30 * directions  # so that the fourth order is not tiny
     ours = cumulants(*directional(model, images, directions), labels, 4)
-    theirs = nested(model, images, labels, directions, 4)
+    theirs = nested_derivatives(model, images, labels, directions, 4)
     assert ours.shape == (4, 3, 12)
     assert (ours - theirs).abs().max() <= 1e-10
     assert (theirs.abs().amax((1, 2)) > 1e-6).all()  # there was something to agree on
@@ -103,6 +91,15 @@ def test_growth_rate_of_a_geometric_series_and_its_floor():
         growth_rate(series[:1])
     with pytest.raises(ValueError, match="a point"):
         growth_rate(series[:, :, :0])
+
+
+@pytest.mark.parametrize("length", [2.0, 0.1])
+def test_directions_c_times_as_long_add_log_c_to_the_growth_rate(length, samples):
+    """Its absolute value says in which unit pixels are measured: D^n is homogeneous of degree n."""
+    images, labels, directions = samples[0].double(), samples[1], 30 * samples[2].double()
+    logits, a = directional(made(MLP).double(), images, directions)
+    first, other = (growth_rate(cumulants(logits, c * a, labels, 4))[0] for c in (1.0, length))
+    assert other - first == pytest.approx(math.log(length))
 
 
 class Plane(nn.Module):

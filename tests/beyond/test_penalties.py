@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lib import records
-from lib.beyond.derivatives import cumulants
+from lib.beyond.derivatives import cumulants, nested_derivatives
 from lib.beyond.penalties import CONDITIONS, SelectiveTraining, logits_and_sizes, members, penalty, penalty_sizes
 from lib.data import DataConfig
 from lib.experiments import as_dict
@@ -18,7 +18,7 @@ from lib.gradients import eval_mode
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.train import Machine, TrainConfig, TrainingDiverged
-from tests.beyond.test_derivatives import CNN, DROPPED, MLP, made, nested
+from tests.beyond.test_derivatives import CNN, DROPPED, MLP, made
 
 
 @pytest.mark.parametrize("config", [CNN, MLP, DROPPED], ids=["cnn", "mlp", "dropout"])
@@ -27,7 +27,7 @@ def test_the_penalty_has_the_gradient_of_the_nested_one(config, samples):
     ours, theirs = made(config), made(config)
     penalty(ours, images, labels, directions, 3).backward()
     with eval_mode(theirs):
-        nested(theirs, images, labels, directions, 3).abs().mean().backward()
+        nested_derivatives(theirs, images, labels, directions, 3).abs().mean().backward()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         # a bias of the last layer moves p and so has one too; the softmax makes its entries sum to 0
         assert (one.grad - other.grad).norm() <= 1e-5 * other.grad.norm()

@@ -11,7 +11,7 @@ import pytest
 
 from lib import records
 from lib.beyond import scans
-from lib.beyond.scans import DualPath, closed_loop, start
+from lib.beyond.scans import DualPath, closed_loop, led_along, start
 from lib.beyond.two_gradients import DualConfig, Stage, follow
 from lib.paths import ROOT
 from lib.train import Machine
@@ -52,7 +52,7 @@ def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch)
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = {path.name: path.read_text() for path in parts.glob("block*.json")}
+    done = {path.name: path.read_text(encoding="utf-8") for path in parts.glob("block*.json")}
     assert 3 <= len(done) < 60
     started = []
     real = scans.start
@@ -72,7 +72,7 @@ def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch)
 def test_a_damaged_block_is_made_anew(tmp_path):
     parts = tmp_path / "checkpoints" / f"{SMALL.slug}-x-cpu"
     parts.mkdir(parents=True)
-    (parts / "block0.json").write_text('{"rows": [')
+    (parts / "block0.json").write_text('{"rows": [', encoding="utf-8")
     rows = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
     assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in run(SMALL).history]
 
@@ -83,6 +83,13 @@ def test_a_loop_goes_up_and_down_with_one_dwell():
     assert [epochs for _, epochs, _ in path] == [5, 2, 2, 2, 2, 2, 2]
     with pytest.raises(ValueError, match="rising"):
         closed_loop((0.4, 0.2), 1, 0.1, warm_up=1)
+
+
+def test_a_path_made_of_a_scan_has_its_settings_and_its_first_noise_rate():
+    scan = replace(SMALL, noise_rates=(0.3, 0.6), pool=2)
+    path = led_along(scan, [(0.2, 1, 0.1)], afresh=0)
+    assert (path.path, path.noise_rate, path.afresh) == (((0.2, 1, 0.1),), 0.3, 0)
+    assert all(getattr(path, name) == getattr(scan, name) for name in ("data", "model", "dual", "seeds", "pool"))
 
 
 def test_a_path_is_its_stages_one_after_the_other():

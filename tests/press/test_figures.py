@@ -113,3 +113,16 @@ def test_a_band_is_mean_and_range():
     heights = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (1.0, 3.0)
     plt.close("all")
+
+
+def test_a_loop_is_two_named_bands_and_an_interval_reaches_from_low_to_high():
+    fig, (loop, effects) = figures.panels(2)
+    figures.way_and_back(loop, [0, 1], np.zeros((2, 3)), np.ones((2, 3)), "error", 2)
+    assert [text.get_text() for text in loop.texts] == ["up", "back"]
+    assert loop.get_ylim() == (0, 2)
+    figures.interval(effects, 1.5, 3.0, 1.0, 4.0, NOISY, "s", "effect")
+    (bar,) = effects.containers
+    (segment,) = bar[2][0].get_segments()
+    assert segment.tolist() == [[1.5, 1.0], [1.5, 4.0]]
+    assert effects.get_legend_handles_labels()[1] == ["effect"]
+    plt.close(fig)

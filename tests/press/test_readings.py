@@ -4,7 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.press.readings import Scan, loop_area, paired_interval
+from lib.press.claims import Ledger
+from lib.press.readings import (
+    Scan,
+    check_where_measured,
+    each_condition,
+    interval_in_words,
+    loop_area,
+    paired_interval,
+    stage_ends,
+    there_and_back,
+)
 
 
 class OneRun:
@@ -36,6 +46,23 @@ def test_the_row_before_training_can_be_read():
     ]
 
 
+def test_a_loop_is_read_at_the_end_of_its_stages_without_the_warm_up():
+    """Warm-up, up through two mixes, and back: the values are 10 times the stage, plus the seed; two epochs each."""
+    rows = [(epoch // 2, seed, epoch, 10 * (epoch // 2) + seed - epoch % 2) for epoch in range(10) for seed in (1, 0)]
+    table = pd.DataFrame(rows, columns=["stage", "seed", "epoch", "test_error"])
+    assert stage_ends(table).tolist() == [[10 * k - 1, 10 * k] for k in range(5)]
+    there, back = there_and_back(table)
+    assert there.tolist() == [[9, 10], [19, 20]]
+    assert back.tolist() == [[39, 40], [29, 30]]  # over rising mixes
+    with pytest.raises(ValueError, match="equal"):
+        there_and_back(table[table["stage"] < 4])
+
+
+def test_a_measure_of_each_condition_stands_under_its_value():
+    found = each_condition({"δ 0.1": [1, 2], "δ 0.4": [3, 4]}, (0.1, 0.4), lambda some: [10 * v for v in some], "δ ")
+    assert {rate: values.tolist() for rate, values in found.items()} == {0.1: [10, 20], 0.4: [30, 40]}
+
+
 def test_the_area_of_a_known_loop():
     mixes = np.linspace(0, 1, 101)
     up, down = mixes**2, mixes  # area 1/2 - 1/3
@@ -53,3 +80,23 @@ def test_paired_intervals_are_students():
     for bad in ([1.0], [1.0, math.nan]):
         with pytest.raises(ValueError, match="two or more finite"):
             paired_interval(bad)
+    assert paired_interval(np.array([0.5, 0.5])) == (0.5, 0.5, 0.5)
+
+
+def test_an_interval_in_words_counts_only_what_there_is():
+    assert interval_in_words(np.array([1.0, 2.0, 3.0])) == "2.00 [-0.484, 4.48]"
+    assert interval_in_words(np.array([1.0, np.nan, 3.0])) == "2.00 [-10.7, 14.7] (2 seeds)"
+    assert interval_in_words(np.array([1.0, np.nan])) == "too few (1)"
+
+
+def test_a_claim_is_judged_over_the_seeds_that_have_all_its_numbers(capsys):
+    ledger = Ledger("chapter", "smoke", live=True)
+    said = {"says": "It falls.", "source": "here", "criterion": "below 0", "figure": "fig"}
+    both = {"a": np.array([-1.0, np.nan, -3.0]), "b": np.array([1.0, -2.0, -3.0])}
+    check_where_measured(ledger, "x", both, lambda parts: {name: v < 0 for name, v in parts.items()}, **said)
+    (claim,) = ledger.claims
+    assert claim.measured == {"a": [-1, -3], "b": [1, -3]}
+    assert claim.passes == [True, True, False, True]
+    check_where_measured(ledger, "y", {"a": both["a"][1:2]}, lambda parts: [True], **said)
+    assert len(ledger.claims) == 1
+    assert "the claim `y` needs: it is not judged" in capsys.readouterr().out
