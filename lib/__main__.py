@@ -164,9 +164,7 @@ def run(
 @click.option("--workers", type=NUMBER, metavar="N", help="Points at a time (default: one a core, or a card).")
 @click.option("--threads", type=NUMBER, metavar="N", help="Of each point (default: cores shared out; 1 on a cluster).")
 @click.option("--per-card", type=NUMBER, default=1, metavar="N", help="Points at a time on a graphics card.")
-@click.option(
-    "--retries", type=click.IntRange(min=0), default=2, show_default=True, help="Of a point whose kernel died."
-)
+@click.option("--retries", type=int, default=2, show_default=True, help="Of a point whose kernel died.")
 @click.option("--store", type=PATH, metavar="DIR", help="(default: sweeps/SWEEP in the data folder)")
 @click.option("--table", type=PATH, metavar="FILE", help="Parquet (default: table.parquet in the store).")
 @click.option("--publish", is_flag=True, help="Keep the table in book/sweeps, for the page of sweeps.")
@@ -195,6 +193,7 @@ def sweep(**options: object) -> int:
     store. Exit status: 0 if every point is done, 1 if one failed or the sweep could not go on.
 
     \b
+    examples:
     python -m lib sweep noise_level --plan     what would run, and why
     python -m lib sweep noise_level            on this machine: a worker a core, or a card
     python -m lib sweep noise_level --scheduler tcp://node7:8786     on any running Dask cluster
@@ -222,7 +221,7 @@ def sweep(**options: object) -> int:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--limit", type=NUMBER, default=2000, show_default=True, metavar="N", help="Of the gallery.")
 @click.option("--no-gallery", "gallery", is_flag=True, flag_value=False, default=True, help="Write no suspects.html.")
-def suspects(**options: object) -> int:
+def suspects(**options: object) -> None:
     """Find the wrong labels in your own data. SOURCE is one of
 
     \b
@@ -236,13 +235,14 @@ def suspects(**options: object) -> int:
     command goes on from where it was.
 
     \b
+    examples:
     python -m lib suspects photographs/
     python -m lib suspects labels.csv --image-column file --label-column class --root photographs/
     python -m lib suspects embeddings.npz --out judged --no-gallery
     """
     from .suspects.command import find_suspects
 
-    return find_suspects(**options)
+    find_suspects(**options)
 
 
 @verb("parameters", anywhere=True)

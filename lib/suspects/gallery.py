@@ -144,6 +144,3 @@ def _by_class(table: pd.DataFrame, order: np.ndarray, names: tuple[str, ...]) ->
     some = {"samples": given, "flagged": given[table["is_label_issue"].to_numpy(bool)], "below": given.iloc[order]}
     counts = {column: labels.value_counts().reindex(names, fill_value=0) for column, labels in some.items()}
     return pd.DataFrame(counts).itertuples()
-
-
-write = write_gallery  # as `lib.__main__` calls it

@@ -231,9 +231,6 @@ def read_samples(
     raise ValueError(f"{path}: allowed are a folder that holds one per class, a .csv or .tsv table, or a .npz file")
 
 
-read = read_samples  # as `lib.__main__` calls it
-
-
 # Sources -----------------------------------------------------------------------------------------
 
 

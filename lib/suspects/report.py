@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..files import atomic
 
+NO_NUMBERS = True  # what was found, in words and files
 LITTLE = 0.03  # a noise rate below which the summary says that little is wrong
 WEAK = 0.1  # so much larger a share of suspects among labels held out: the network knows too little of new samples
 
@@ -126,6 +127,6 @@ class Suspects:
     def save(self, folder: Path) -> None:
         """Write ``suspects.csv``, the most suspicious first, and ``noise.json``; each is whole or not there."""
         with atomic(Path(folder) / "suspects.csv") as part:
-            self.table.sort_values("label_quality", kind="stable").to_csv(part, index_label="index")
+            self.table.sort_values("label_quality", kind="stable").to_csv(part, index_label="index", encoding="utf-8")
         with atomic(Path(folder) / "noise.json") as part:
-            part.write_text(json.dumps(self.noise(), indent=1))
+            part.write_text(json.dumps(self.noise(), indent=1), encoding="utf-8")

@@ -14,6 +14,7 @@ from lib.beyond import scans
 from lib.beyond.scans import DualPath, closed_loop, led_along, start
 from lib.beyond.two_gradients import DualConfig, Stage, follow
 from lib.paths import ROOT
+from lib.press.verify import verify
 from lib.train import Machine
 from tests.beyond.test_two_gradients import CPU, SMALL
 
@@ -151,5 +152,5 @@ def test_records_of_scans_and_paths_are_found_again(tmp_path):
         again = records.experiment_from(provenance["settings"], provenance["kind"])
         assert again == settings
         assert again.key == settings.key
-        assert records.verify(store.path(settings), machine=Machine("cpu")).agrees
+        assert verify(store.path(settings), machine=Machine("cpu")).agrees
     assert replace(SMALL, mixes=(0, 1)).key == replace(SMALL, mixes=(0.0, 1.0)).key
