@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, data_folder, in_the_book
+from .words import count
 
 CORES = os.cpu_count() or 1
 NUMBER = click.IntRange(min=1)
@@ -88,30 +89,37 @@ def verb(name: str, *, anywhere: bool = False) -> Callable[[Callable[..., int | 
 @click.option("--commit", default="HEAD", show_default=True, help="Commit that the Colab cell fetches.")
 @click.option("--jobs", type=NUMBER, default=CORES, help="Chapters at a time (default: one a core).")
 def book(repository: str | None, branch: str, commit: str, jobs: int) -> None:
-    """Run every chapter live at smoke, then build the site."""
+    """Run every chapter live at smoke that changed, then build the site."""
     from .press.chapters import ChapterFailed, Job, execute_many, find, names, profiles
+    from .press.claims import gather
     from .site import build as site
+    from .site.ledger import kept_profiles, summary
+    from .site.live import run_all_live
 
     published = site.Published(repository, branch, commit) if repository else None
     shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
-    live, replayed = [], []
-    for path in map(find, names()):
-        live.append(Job(path, {"profile": "smoke"}, site.RUNS / "smoke" / path.name))
-        if "cpu" in profiles(path) and "cpu" not in site.kept_profiles(path):
-            replayed.append(Job(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay"))
-    print(f"{len(live)} chapters live at smoke, {jobs} at a time", flush=True)
+    print(f"{len(names())} chapters live at smoke, {jobs} at a time", flush=True)
     claims = []
-    for job, outcome in execute_many(live, jobs):
-        if isinstance(outcome, ChapterFailed):
-            raise outcome
-        print(f"  {job.path.stem}: {len(outcome)} claims", flush=True)
-        claims += outcome
+    for ran in run_all_live(names(), jobs):
+        if ran.error:
+            raise RuntimeError(f"{ran.name}: {ran.error}\nThe notebook up to there: {ran.notebook}")
+        copied = site.RUNS / "smoke" / f"{ran.name}.ipynb"
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ran.notebook, copied)
+        found = gather([copied])
+        print(f"  {ran.name}: {count(len(found), 'claim')}{'' if ran.now else ', unchanged'}", flush=True)
+        claims += found
+    replayed = [
+        Job(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay")
+        for path in map(find, names())
+        if "cpu" in profiles(path) and "cpu" not in kept_profiles(path)
+    ]
     for job, outcome in execute_many(replayed, jobs):
         if isinstance(outcome, ChapterFailed):
             print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
     print("Building the site", flush=True)
     index = site.build(published, site.RUNS)
-    print(f"\nClaims, checked live:\n{site.summary(claims)}\n\nThe book: {index}")
+    print(f"\nClaims, checked live:\n{summary(claims)}\n\nThe book: {index}")
 
 
 @verb("run")
@@ -133,7 +141,7 @@ def run(
 ) -> int:
     """Run chapters, numbers or names (default: all), through papermill."""
     from .press import chapters as press
-    from .site import build as site
+    from .site.ledger import summary
 
     wanted = press.jobs(
         chapters, profile, given, (output or BUILD / "runs" / profile).resolve(), "record" if record else ""
@@ -151,7 +159,7 @@ def run(
         else:
             claims += outcome
     if claims:
-        print(f"\n{site.summary(claims)}")
+        print(f"\n{summary(claims)}")
     for failure in failures:
         print(failure, file=sys.stderr)
     return int(bool(failures))

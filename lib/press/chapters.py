@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,16 +20,16 @@ from typing import Any
 
 from ..experiments import Machine, Recordable
 from ..files import atomic
-from ..paths import CAPTIONS, NOTEBOOKS
+from ..paths import CAPTIONS, NOTEBOOKS, ROOT
 from ..records import MODE_VARIABLE, obtain_groups, recorded
 from ..runs import Runs
 from . import show
 from .claims import Claim, Ledger, claims_of
+from .execute import execute_notebook, prepared
 from .parameters import ParameterError, check_values, parameters  # noqa: F401
 
 PROFILES = ("smoke", "cpu", "paper")
 PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it puts in
-QUIET = ["--log-level=CRITICAL"]  # kernels write a warning about TCP at every start
 
 
 class ChapterFailed(RuntimeError):
@@ -140,51 +139,38 @@ def profiles(path: Path) -> list[str]:
     return [name for name in PROFILES if declared.accepts(name)]
 
 
-@contextmanager
-def environment(**values: str):
-    """Environment variables for a kernel to inherit, put back afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
-
-
 def execute(
     path: Path, given: Mapping[str, Any], output: Path, *, mode: str = "", progress: bool = True
 ) -> list[Claim]:
-    """Run a chapter through papermill into ``output``, written whole; returns its claims.
+    """Run a chapter with given parameters into ``output``, written whole; returns its claims.
 
     ``mode`` is what `records.obtain` may do: "record" into the book, only
     "replay" what is recorded, or "" for as usual. Raises ParameterError before
     anything starts, ChapterFailed if a cell raises.
     """
-    import papermill
-
     check_values(path.stem, parameters(path), given)
     failed = output.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    with environment(**{MODE_VARIABLE: mode}), atomic(output) as part:
-        try:
-            papermill.execute_notebook(
-                str(path),
-                str(part),
-                parameters=dict(given),
-                progress_bar={"desc": path.stem, "unit": "cell", "leave": False} if progress else False,
-                request_save_on_cell_execute=False,
-                cwd=None,
-                kernel_name="python3",
-                extra_arguments=QUIET,
-            )
-        except papermill.PapermillExecutionError as error:
-            part.rename(failed)
-            raise ChapterFailed(path.stem, f"{error.ename}: {error.evalue}", failed) from None
-    return claims_of(json.loads(output.read_text(encoding="utf-8")))
+    notebook = prepared(path, given)
+    env = kernel_environment({MODE_VARIABLE: mode})
+    error = execute_notebook(notebook, folder=Path.cwd(), env=env, progress=path.stem if progress else "", timed=True)
+    _write(failed if error else output, notebook)
+    if error:
+        raise ChapterFailed(path.stem, str(error), failed)
+    return claims_of(notebook)
+
+
+def kernel_environment(values: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a kernel that runs a notebook of the book: it finds ``lib`` wherever it works."""
+    found = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": found, **values}
+
+
+def _write(path: Path, notebook: Any) -> None:
+    import nbformat
+
+    with atomic(path) as part:
+        nbformat.write(notebook, part)
 
 
 @dataclass(frozen=True)
@@ -259,8 +245,8 @@ def run_script(path: Path, given: Mapping[str, Any], *, mode: str = "") -> None:
     cells = re.split(r"(?m)^(?=# %%)", twin.read_text(encoding="utf-8"))
     (where,) = [i for i, cell in enumerate(cells) if re.match(r"# %%.*tags=\[.*\"parameters\"", cell)]
     cells.insert(where + 1, "".join(f"{name} = {value!r}\n" for name, value in given.items()))
-    env = os.environ | {MODE_VARIABLE: mode, "MPLBACKEND": "agg", "PYTHONUTF8": "1"}
-    done = subprocess.run([sys.executable, "-"], input="".join(cells).encode(), env=env, cwd=path.parent)
+    env = kernel_environment({MODE_VARIABLE: mode, "MPLBACKEND": "agg", "PYTHONUTF8": "1"})
+    done = subprocess.run([sys.executable, "-"], input="".join(cells).encode(), env=env, cwd=Path.cwd())
     if done.returncode:
         raise RuntimeError(f"{twin.name} failed with exit status {done.returncode}")
 
@@ -281,7 +267,6 @@ def twins(wanted: Sequence[str] = ()) -> list[Path]:
 def keep(path: Path) -> None:
     """Make the notebook of its twin and execute it as it is, outputs kept (they are what the book shows)."""
     import jupytext
-    import nbclient
     import nbformat
 
     twin = jupytext.read(path.with_suffix(".py"))
@@ -290,19 +275,14 @@ def keep(path: Path) -> None:
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
         | {"language_info": {"name": "python"}, "jupytext": {"formats": "ipynb,py:percent"}}
     )
+    for number, cell in enumerate(twin.cells):
+        cell["id"] = f"cell-{number}"  # stable, so that a new execution changes only what changed
     # The chapter reads its own parameters from the notebook: the new one must be there first.
-    _write_notebook(path, twin)
-    with environment(TQDM_DISABLE="1"):
-        client = nbclient.NotebookClient(
-            twin,
-            kernel_name="python3",
-            extra_arguments=QUIET,
-            record_timing=False,
-            resources={"metadata": {"path": str(path.parent)}},
-        )
-        client.execute()
+    _write(path, twin)
+    if error := execute_notebook(twin, folder=path.parent, env=kernel_environment({"TQDM_DISABLE": "1"})):
+        raise RuntimeError(f"{path.stem}: {error}\n{error.traceback}")
     twin.metadata["language_info"] = {"name": "python"}
-    _write_notebook(path, twin)
+    _write(path, twin)
 
 
 def captions(path: Path) -> dict[str, dict[str, str]]:
@@ -321,15 +301,6 @@ def _write_captions(notebook: Any, told: Mapping[str, Mapping[str, str]]) -> Non
                 raise ValueError(f"figure {name} has no caption and alt in notebooks/captions")
             figure, image = {"caption": told[name]["caption"], "name": name}, {"alt": told[name]["alt"]}
             cell.metadata["mystnb"] = {"figure": figure, "image": image}
-
-
-def _write_notebook(path: Path, notebook: Any) -> None:
-    import nbformat
-
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"  # stable, so that a new execution changes only what changed
-    with atomic(path) as part:
-        nbformat.write(notebook, part)
 
 
 def drift(path: Path) -> str:

@@ -22,7 +22,7 @@ RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<c
 SOURCE = BUILD / "source"
 LEDGER_MARK = "<!-- ledger -->"
 SWEEPS_MARK = "<!-- sweeps -->"
-SETUP = 'import sys; sys.path += [".", "..", "../.."]  # the book\'s folder: run this inside it'  # in every chapter
+SETUP = 'import sys; sys.path += [".", "..", "../.."]  # the book\'s folder: run this inside it  # fmt: skip'
 
 
 class SiteProblem(RuntimeError):

@@ -1,0 +1,61 @@
+"""Chapters trained live at smoke: each once for the code that it reaches.
+
+They are points of a store, as a sweep's are: a chapter whose code has not
+changed since it last ran is not run again, whoever asks for it, and two that
+ask at once do not run it twice.
+"""
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+from .. import identity
+from ..paths import BUILD
+from ..press.chapters import find
+from ..sweeps.point import PointTask, run_point
+from ..sweeps.store import NOTEBOOK, PointStore, point_id, seal_of
+
+STORE = BUILD / "live"
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")  # numbers may change with them
+SMOKE = {"profile": "smoke"}
+
+
+@dataclass(frozen=True)
+class LiveChapter:
+    """A chapter as it ran: its executed notebook, what a cell raised ("" if none), and whether it ran just now."""
+
+    name: str
+    notebook: Path
+    error: str = ""
+    now: bool = True
+
+
+def run_live(name: str, threads: int = 1, folder: Path = STORE) -> LiveChapter:
+    """A chapter at smoke, run unless the store has it. RuntimeError if it could not be run or stored at all."""
+    path, code = find(name), identity.of_notebook(find(name))
+    told = " ".join([sys.version, *map(version, LIBRARIES)])
+    store = PointStore(folder / hashlib.sha256(told.encode()).hexdigest()[:8]).open(create=True)
+    point = f"{point_id(path.stem, SMOKE)}-{code.id}"
+    mark, _ = store.look(point)
+    again = seal_of(mark) if mark and mark["state"] == "failed" else ""
+    task = PointTask(str(store.folder), point, str(path), SMOKE, code, threads, seen=again)
+    while (ended := run_point(task)).state == "busy":
+        time.sleep(0.5)
+    if ended.state in ("unstored", "refused"):
+        raise RuntimeError(f"{name}: {ended.error}")
+    return LiveChapter(name, store.points / point / NOTEBOOK, ended.error, ended.state != "elsewhere")
+
+
+def run_all_live(names: Sequence[str], workers: int, folder: Path = STORE) -> Iterator[LiveChapter]:
+    """Chapters in their order, ``workers`` of them at a time with their share of the cores."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(partial(run_live, threads=threads, folder=folder), names)
