@@ -63,7 +63,6 @@ import numpy as np
 import pandas as pd
 
 from lib import experiments, records
-from lib.paths import ROOT
 
 chapters.check_parameters("16_running_sweeps", globals())
 count = chapters.default(seeds, 3)
@@ -73,15 +72,18 @@ ledger = claims.Ledger("16_running_sweeps", profile, live=True)
 stores = tempfile.TemporaryDirectory(prefix="sweep-")
 folder = Path(stores.name)
 rates = [round(0.45 - 0.04 * i, 2) for i in range(count)]
-(folder / "live.yml").write_text(f"""\
+(folder / "live.yml").write_text(
+    f"""\
 notebook: 01_phenomenon_in_a_minute
 parameters: {{profile: smoke, seeds: 1}}
 grid:
   product:
     noise_rate: {rates}
 collect: {{claims: [test-error-u, ratio-at-start]}}
-""")
-print((folder / "live.yml").read_text())
+""",
+    encoding="utf-8",
+)
+print((folder / "live.yml").read_text(encoding="utf-8"))
 
 
 # %% [markdown]
@@ -93,7 +95,9 @@ print((folder / "live.yml").read_text())
 def terminal(*arguments: str) -> int:
     """Run ``python -m lib sweep`` as in a terminal, print what it says, and return its exit status."""
     command = [sys.executable, "-m", "lib", "sweep", str(folder / "live.yml"), *arguments]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    root = Path(chapters.__file__).parent.parent
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    done = subprocess.run(command, cwd=root, **both)
     print(done.stdout.replace(str(folder), "FOLDER"))
     return done.returncode
 
@@ -121,7 +125,7 @@ def written(store: str) -> dict[float, tuple]:
     """For each point what its mark says, and when each of its files was written."""
     found = {}
     for path in (folder / store).glob("points/*/done.json"):
-        mark = json.loads(path.read_text())
+        mark = json.loads(path.read_text(encoding="utf-8"))
         found[mark["given"]["noise_rate"]] = (mark, [file.stat().st_mtime_ns for file in sorted(path.parent.iterdir())])
     return found
 
@@ -135,8 +139,9 @@ assert status == [0] * 4, f"a sweep ended with an error: {status}"
 # ## Reading the table
 #
 # At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
-# the cost of its point beside it. A point that failed is there too, with its error and traceback. `lib.sweeps.grid.collect`
-# makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point cost, and where.)
+# the cost of its point beside it. A point that failed is there too, with its error and traceback. `collect` in
+# `lib.sweeps.table` makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point
+# cost, and where.)
 
 # %%
 tables = {store: pd.read_parquet(folder / store / "table.parquet") for store in ("one", "two")}

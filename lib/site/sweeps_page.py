@@ -1,7 +1,7 @@
 """The page of sweeps in the book, and a figure for each, drawn from collected tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
 from ..sweeps.store import RESERVED
+from ..words import listed
 from .render import rendered
 
 LOOKS = tuple(
@@ -136,17 +137,16 @@ def _provenance(one: Collected) -> str:
     ran = one.points[one.points["state"].isin(["done", "failed"])]
     if ran.empty:
         return f"{what}; not run yet"
-    devices = " and ".join(sorted(set(ran["ran_on"])))
-    code = _code(one.notebook, sorted(set(ran["code_id"])))
+    devices, code = listed(ran["ran_on"]), _code(one.notebook, ran["code_id"])
     seconds, date = ran["point_seconds"].sum(), ran["ran_at"].max()[:10]
     return f"{what}; {seconds:,.0f} s in all on {devices}, {date}; code {code}"
 
 
-def _code(notebook: str, made_by: Sequence[str]) -> str:
+def _code(notebook: str, made_by: Iterable[str]) -> str:
     """The code that made a table, and whether that is what the notebook and all that it imports are today."""
     path = NOTEBOOKS / f"{notebook}.ipynb"
     if not path.exists():
-        return " and ".join(made_by)
+        return listed(made_by)
     today = identity.of_notebook(path).id
     states = {True: "today's code", False: "older code"}
-    return " and ".join(f"{one} ({states[one == today]})" for one in made_by)
+    return listed(f"{one} ({states[one == today]})" for one in made_by)

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ def _local_cluster(local: Local) -> Any:
             "silence_logs": logging.CRITICAL,
         }
         workers[number] = {"cls": Nanny, "options": options}
-    dashboard = "127.0.0.1:8787" if _free(8787) else "127.0.0.1:0"
+    dashboard = "127.0.0.1:8787" if _free(8787) else "127.0.0.1:0"  # Dask leaves a socket open where it is refused one
     options = {"host": "127.0.0.1", "port": 0, "dashboard": True, "dashboard_address": dashboard}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Port 8787")  # taken in the meantime: another one is used
@@ -189,7 +189,7 @@ def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
 
 
 def outcomes(
-    client: Any, tasks: Mapping[str, PointTask], store: PointStore, tell: Callable[[str], None], *, local: bool
+    client: Any, tasks: Iterable[PointTask], store: PointStore, tell: Callable[[str], None], *, local: bool
 ) -> Iterator[PointOutcome]:
     """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
 
@@ -198,26 +198,16 @@ def outcomes(
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    def submit(task: PointTask) -> Any:
-        # a key of its own each time: another client may have asked the same scheduler for the same point
-        return client.submit(run_point, task, key=f"{task.name}-{os.urandom(4).hex()}", pure=False)
-
-    pending: dict[str, PointTask] = {}
-
-    def submit_all(some: Iterable[PointTask]) -> Any:
-        futures = []
-        for task in some:
-            future = submit(task)
-            pending[future.key] = task
-            futures.append(future)
-        return as_completed(futures, loop=client.loop)
-
-    completed = submit_all(tasks.values())
-    told = 0
+    waiting, told = list(tasks), 0
     while True:
-        busy: list[PointTask] = []
-        for future in _watched(completed, client, local):
-            task = pending.pop(future.key)
+        # a key of its own each time: another client may have asked the same scheduler for the same point
+        futures = {
+            client.submit(run_point, task, key=f"{task.name}-{os.urandom(4).hex()}", pure=False): task
+            for task in waiting
+        }
+        waiting = []
+        for future in _watched(as_completed(futures, loop=client.loop), client, local):
+            task = futures.pop(future)
             if future.cancelled():
                 raise ClusterLost(
                     "the scheduler went away. Every finished point is stored; the same command goes on from there"
@@ -235,7 +225,7 @@ def outcomes(
                 ) from error
             outcome = future.result()
             if outcome.state == "busy":
-                busy.append(task)
+                waiting.append(task)
             elif outcome.state == "unstored":
                 raise StoreFailed(
                     f"{outcome.error}. What was stored before is whole; make room, and the same command goes on"
@@ -244,10 +234,9 @@ def outcomes(
                 raise RuntimeError(f"{outcome.error}. Points done before are stored; run the sweep again")
             else:
                 yield outcome
-        if not busy:
+        if not waiting:
             return
-        if len(busy) != told:
-            told = len(busy)
+        if len(waiting) != told:
+            told = len(waiting)
             tell(f"  another sweep is running {told} of these points: waiting for it")
         time.sleep(BUSY_PAUSE)
-        completed = submit_all(busy)

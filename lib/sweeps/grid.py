@@ -20,7 +20,6 @@ from ..press.chapters import ParameterError
 from .store import RESERVED
 
 GRIDS = NOTEBOOKS / "sweeps"
-KEYS = ("title", "notebook", "parameters", "grid", "collect", "figure")
 GRID = ("product", "zip", "list", "seeds")
 CURVES = 6  # that a figure can tell apart
 
@@ -79,33 +78,13 @@ def find_sweep(name: str) -> Path:
 
 def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep, against its notebook too; SweepError or ParameterError if anything is wrong."""
-    told = _yaml(path)
-    where = path.name
-    _known(where, told, KEYS)
-    for key in ("notebook", "grid"):
-        if key not in told:
-            raise SweepError(f"{where} has no {key!r}; a sweep has: {', '.join(KEYS)}")
-    notebook = _notebook(where, told["notebook"], path.parent)
-    fixed = _mapping(where, "parameters", told.get("parameters"))
-    points = [fixed | point for point in _grid(where, told["grid"], fixed)]
-    _check_values(notebook, points)
-    clash = sorted({name for point in points for name in point} & RESERVED)
-    if clash:
-        raise SweepError(f"{where}: the collected table has columns of its own called {', '.join(clash)}")
-    unique = list({json.dumps(point, sort_keys=True): point for point in points}.values())
-    claims, tables = _collected(where, told.get("collect"))
-    values: dict[str, set[str]] = {}
-    for point in unique:
-        for name, value in point.items():
-            values.setdefault(name, set()).add(json.dumps(value))
-    varied = tuple(name for name in values if len(values[name]) > 1)
-    figure = _figure(where, told.get("figure"), values)
-    title = str(told.get("title", path.stem))
-    merged = len(points) - len(unique)
-    return Sweep(path.stem, title, notebook, tuple(unique), merged, claims, tables, figure, varied)
+    try:
+        return _checked(path, _yaml(path))
+    except SweepError as error:
+        raise SweepError(f"{path.name}: {error}") from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _yaml(path: Path) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -115,143 +94,162 @@ def _yaml(path: Path) -> dict[str, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             twice = [str(key) for key, count in Counter(map(str, keys)).items() if count > 1]
             if twice:
-                raise SweepError(f"{path.name}: {', '.join(twice)} is given twice")
+                raise SweepError(f"{', '.join(twice)} is given twice")
             return super().construct_mapping(node, deep)
 
     try:
-        told = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path.name} is no YAML: {error}") from None
-    return _mapping(path.name, "the file", told)
+        raise SweepError(f"it is no YAML: {error}") from None
 
 
-def _mapping(where: str, what: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise SweepError(f"{where}: {what} must be lines of `name: value`, not {value!r}")
-    return value
+def _checked(path: Path, told: Any) -> Sweep:
+    told = _lines(
+        "the file", told, ("title", "notebook", "parameters", "grid", "collect", "figure"), ("notebook", "grid")
+    )
+    notebook = _notebook(str(told["notebook"]), path.parent)
+    fixed = _lines("parameters", told.get("parameters"))
+    points = [fixed | point for point in _points(told["grid"], fixed)]
+    _check_values(notebook, points)
+    clash = sorted({name for point in points for name in point} & RESERVED)
+    if clash:
+        raise SweepError(f"the collected table has columns of its own called {', '.join(clash)}")
+    unique = list({json.dumps(point, sort_keys=True): point for point in points}.values())
+    values: dict[str, set[str]] = {}
+    for name, value in (pair for point in unique for pair in point.items()):
+        values.setdefault(name, set()).add(json.dumps(value))
+    claims, tables = _collected(told.get("collect"))
+    return Sweep(
+        name=path.stem,
+        title=str(told.get("title", path.stem)),
+        notebook=notebook,
+        points=tuple(unique),
+        merged=len(points) - len(unique),
+        claims=claims,
+        tables=tables,
+        figure=_figure(told.get("figure"), values),
+        varied=tuple(name for name in values if len(values[name]) > 1),
+    )
 
 
-def _known(where: str, told: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for key in told:
-        if key not in allowed:
-            raise SweepError(f"{where}: unknown {key!r}; allowed: {', '.join(allowed)}")
+def _lines(what: str, told: Any, allowed: Sequence[str] = (), needed: Sequence[str] = ()) -> dict[str, Any]:
+    """What stands there, if it is lines of `name: value` with the names that are needed and no others than allowed."""
+    told = {} if told is None else told
+    if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
+        raise SweepError(f"{what} must be lines of `name: value`, not {told!r}")
+    for name in told:
+        if allowed and name not in allowed:
+            raise SweepError(f"unknown {name!r} in {what}; allowed: {', '.join(allowed)}")
+    missing = [name for name in needed if name not in told]
+    if missing:
+        raise SweepError(f"{what} lacks {', '.join(missing)}; it has: {', '.join(allowed)}")
+    return told
 
 
-def _notebook(where: str, name: Any, folder: Path) -> Path:
-    text = str(name)
-    if text.endswith(".ipynb") and (folder / text).is_file():
-        return (folder / text).resolve()
+def _notebook(name: str, folder: Path) -> Path:
+    if name.endswith(".ipynb") and (folder / name).is_file():
+        return (folder / name).resolve()
     try:
-        return chapters.find(text)
+        return chapters.find(name)
     except ValueError as unknown:
-        raise SweepError(f"{where}: {unknown}, or a notebook's path from the YAML's folder") from None
+        raise SweepError(f"{unknown}, or a notebook's path from the YAML's folder") from None
 
 
-def _grid(where: str, told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the grid's parts."""
-    grid = _mapping(where, "grid", told)
-    _known(f"{where}, grid", grid, GRID)
-    parts: list[list[dict[str, Any]]] = []
-    for name, values in _axes(where, "product", grid).items():
-        parts.append([{name: value} for value in values])
-    if zipped := _axes(where, "zip", grid):
+    grid = _lines("grid", told, GRID)
+    parts = [[{name: value} for value in values] for name, values in _axes("product", grid).items()]
+    if zipped := _axes("zip", grid):
         lengths = {name: len(values) for name, values in zipped.items()}
         if len(set(lengths.values())) > 1:
-            raise SweepError(f"{where}: lists of a zip must be of one length, got {lengths}")
+            raise SweepError(f"lists of a zip must be of one length, got {lengths}")
         parts.append([dict(zip(zipped, values, strict=True)) for values in zip(*zipped.values(), strict=True)])
     if "list" in grid:
         listed = grid["list"]
         if not isinstance(listed, list) or not listed:
-            raise SweepError(f"{where}: the grid is empty: list must have one point or more, each `name: value` lines")
-        parts.append([_mapping(where, "a point of list", point) for point in listed])
+            raise SweepError("the grid is empty: list must have one point or more, each `name: value` lines")
+        parts.append([_lines("a point of list", point) for point in listed])
     if "seeds" in grid:
-        parts.append(_seeds(where, grid["seeds"]))
+        parts.append(_seeds(grid["seeds"]))
     if not parts:
-        raise SweepError(f"{where}: the grid is empty; it needs one of {', '.join(GRID)}")
+        raise SweepError(f"the grid is empty; it needs one of {', '.join(GRID)}")
     given = [set(fixed), *({name for point in part for name in point} for part in parts)]
     for name, count in Counter(itertools.chain(*given)).items():
         if count > 1:
-            raise SweepError(f"{where}: {name!r} is given in two places of parameters and grid")
+            raise SweepError(f"{name!r} is given in two places of parameters and grid")
     return [{name: value for part in chosen for name, value in part.items()} for chosen in itertools.product(*parts)]
 
 
-def _axes(where: str, kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
-    axes = _mapping(where, kind, grid.get(kind))
+def _axes(kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
+    axes = _lines(kind, grid.get(kind))
     for name, values in axes.items():
         if not isinstance(values, list):
-            raise SweepError(f"{where}: {kind} needs a list for {name!r}, not {values!r}")
+            raise SweepError(f"{kind} needs a list for {name!r}, not {values!r}")
         if not values:
-            raise SweepError(f"{where}: the grid is empty: {kind} has no value for {name!r}")
+            raise SweepError(f"the grid is empty: {kind} has no value for {name!r}")
     return axes
 
 
-def _seeds(where: str, told: Any) -> list[dict[str, int]]:
+def _seeds(told: Any) -> list[dict[str, int]]:
     """``seeds: 5`` is seed = 0 … 4; ``seeds: {parameter: first_seed, count: 5, first: 10}`` says more."""
-    settings = told if isinstance(told, dict) else {"count": told}
-    _known(f"{where}, seeds", settings, ("parameter", "count", "first"))
+    settings = _lines("seeds", told if isinstance(told, dict) else {"count": told}, ("parameter", "count", "first"))
     count, first = settings.get("count"), settings.get("first", 0)
     for value, least in ((count, 1), (first, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise SweepError(f"{where}: seeds needs a count of 1 or more (and a first of 0 or more), not {told!r}")
+            raise SweepError(f"seeds needs a count of 1 or more (and a first of 0 or more), not {told!r}")
     return [{str(settings.get("parameter", "seed")): seed} for seed in range(first, first + count)]
 
 
 def _check_values(notebook: Path, points: Iterable[Mapping[str, Any]]) -> None:
     """Every name and every value that occurs, each once: a grid has few values and many points."""
     declared = chapters.parameters(notebook)
-    values = {(name, json.dumps(_plain(name, value))): value for point in points for name, value in point.items()}
-    for (name, _), value in values.items():
+    seen = set()
+    for name, value in (pair for point in points for pair in point.items()):
+        try:
+            key = name, json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            allowed = "numbers, texts, true, false, null or lists"
+            raise SweepError(f"{name} cannot be {value!r}: values are {allowed}") from None
+        if key in seen:
+            continue
+        seen.add(key)
         try:
             chapters.check_values(notebook.stem, declared, {name: value})
         except ParameterError as error:
-            hint = ""
-            if isinstance(value, str) and _is_number(value):
-                hint = f"\nYAML reads {value} as text: write {float(value)!r}, with a point and a signed exponent"
-            raise ParameterError(f"{error}{hint}") from None
+            raise ParameterError(f"{error}{_hint(value)}") from None
 
 
-def _plain(name: str, value: Any) -> Any:
+def _hint(value: Any) -> str:
+    """What to write for a number that YAML reads as a text; "" for any other value."""
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        raise SweepError(f"{name} cannot be {value!r}: values are numbers, texts, true, false, null or lists") from None
-    return value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
+        number = float(value) if isinstance(value, str) else None
     except ValueError:
-        return False
-    return True
+        number = None
+    if number is None:
+        return ""
+    return f"\nYAML reads {value} as text: write {number!r}, with a point and a signed exponent"
 
 
-def _collected(where: str, told: Any) -> tuple[bool | tuple[str, ...], tuple[str, ...]]:
-    collect = _mapping(where, "collect", told)
-    _known(f"{where}, collect", collect, ("claims", "tables"))
-    claims, tables = collect.get("claims", True), collect.get("tables", [])
-    for what, value in (("claims", claims), ("tables", tables)):
+def _collected(told: Any) -> tuple[bool | tuple[str, ...], tuple[str, ...]]:
+    collect = {"claims": True, "tables": []} | _lines("collect", told, ("claims", "tables"))
+    for what, value in collect.items():
         listed = isinstance(value, list) and all(isinstance(name, str) for name in value)
         if not listed and not (what == "claims" and isinstance(value, bool)):
-            raise SweepError(f"{where}: collect {what} must be a list of names, not {value!r}")
-    return claims if isinstance(claims, bool) else tuple(claims), tuple(tables)
+            raise SweepError(f"collect {what} must be a list of names, not {value!r}")
+    claims = collect["claims"]
+    return claims if isinstance(claims, bool) else tuple(claims), tuple(collect["tables"])
 
 
-def _figure(where: str, told: Any, values: Mapping[str, Any]) -> SweepFigure | None:
-    settings = _mapping(where, "figure", told)
-    if not settings:
+def _figure(told: Any, values: Mapping[str, Any]) -> SweepFigure | None:
+    if not told:
         return None
-    _known(f"{where}, figure", settings, tuple(SweepFigure.__dataclass_fields__))
-    missing = [name for name in ("name", "quantity", "x") if name not in settings]
-    if missing:
-        raise SweepError(f"{where}: the figure lacks {', '.join(missing)}")
-    for axis in ("x", "by", "panel"):
-        if settings.get(axis, "") not in ("", *values):
-            raise SweepError(f"{where}: the figure's {axis} must be one of {', '.join(values)}")
-    if len(values.get(settings.get("by", ""), ())) > CURVES:
-        raise SweepError(f"{where}: the figure has room for {CURVES} curves; {settings['by']} has more values")
-    if settings.get("xscale", "linear") not in ("linear", "log"):
-        raise SweepError(f"{where}: the figure's xscale must be linear or log, not {settings['xscale']!r}")
-    return SweepFigure(**{name: str(value) for name, value in settings.items()})
+    settings = _lines("figure", told, tuple(SweepFigure.__dataclass_fields__), ("name", "quantity", "x"))
+    figure = SweepFigure(**{name: str(value) for name, value in settings.items()})
+    for axis, parameter in (("x", figure.x), ("by", figure.by), ("panel", figure.panel)):
+        if parameter not in (("", *values) if axis != "x" else values):
+            raise SweepError(f"the figure's {axis} must be one of {', '.join(values)}")
+    if len(values.get(figure.by, ())) > CURVES:
+        raise SweepError(f"the figure has room for {CURVES} curves; {figure.by} has more values")
+    if figure.xscale not in ("linear", "log"):
+        raise SweepError(f"the figure's xscale must be linear or log, not {figure.xscale!r}")
+    return figure

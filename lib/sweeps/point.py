@@ -34,9 +34,9 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 class PointTask:
     """What a worker is told about a point."""
 
-    store: str
+    store: Path
     name: str  # of the point's folder
-    notebook: str
+    notebook: Path
     given: Mapping[str, Any]
     code: Identity  # of the notebook and what it reaches, when the sweep was planned
     threads: int  # for the numerical libraries in the kernel
@@ -74,7 +74,7 @@ def run_point(task: PointTask) -> PointOutcome:
     kernel that dies is started anew, ``retries`` times.
     """
     begun = time.perf_counter()
-    store, path = PointStore(Path(task.store)), Path(task.notebook)
+    store = PointStore(task.store)
     try:
         with store.claim(task.name) as mine:
             if not mine:
@@ -82,10 +82,10 @@ def run_point(task: PointTask) -> PointOutcome:
             mark, _ = store.look(task.name)
             if mark is not None and seal_of(mark) != task.seen:
                 return PointOutcome(task.name, "elsewhere", mark["error"])
-            if changed := _changed(task, path):
+            if changed := _changed(task):
                 return PointOutcome(task.name, "refused", changed)
-            notebook, error, traceback, attempts = _attempts(task, path)
-            if changed := _changed(task, path):  # then nobody knows which code made this
+            notebook, error, traceback, attempts = _attempts(task)
+            if changed := _changed(task):  # then nobody knows which code made this
                 return PointOutcome(task.name, "refused", changed)
             import nbformat
 
@@ -113,7 +113,7 @@ def _mark(task: PointTask, state: str, **more: Any) -> dict[str, Any]:
         "state": state,
         "error": "",
         "traceback": "",
-        "notebook": Path(task.notebook).stem,
+        "notebook": task.notebook.stem,
         "given": dict(task.given),
         "code": dict(task.code.parts),
         "code_id": task.code.id,
@@ -135,10 +135,10 @@ def device(threads: int) -> str:
     return f"{processor()} CPU ({count(threads, 'thread')})"
 
 
-def _changed(task: PointTask, path: Path) -> str:
+def _changed(task: PointTask) -> str:
     """What is other code here than where the sweep was planned; "" if nothing is."""
     try:
-        here = identity.of_notebook(path)
+        here = identity.of_notebook(task.notebook)
     except OSError as error:
         return f"{socket.gethostname()} cannot read the notebook: {error}"
     if here.id == task.code.id:
@@ -147,15 +147,15 @@ def _changed(task: PointTask, path: Path) -> str:
     return f"{differing} on {socket.gethostname()} is not what the sweep was planned with"
 
 
-def _attempts(task: PointTask, path: Path) -> tuple[Any, str, str, int]:
+def _attempts(task: PointTask) -> tuple[Any, str, str, int]:
     """The executed notebook, the error and traceback of a cell that raised, and how many kernels it took."""
     env = os.environ | dict.fromkeys(THREADS, str(task.threads))
     # progress bars are no result; records are the reader's own, as in any run
     env |= {"TQDM_DISABLE": "1", "CLEAN_PRIORITY_MODE": ""} | ({DATA_VARIABLE: task.data} if task.data else {})
     for attempt in range(1, task.retries + 2):
-        notebook = prepared(path, task.given)
+        notebook = prepared(task.notebook, task.given)
         try:
-            raised = execute_notebook(notebook, folder=path.parent, env=env, timed=True)
+            raised = execute_notebook(notebook, folder=task.notebook.parent, env=env, timed=True)
         except (RuntimeError, OSError) as death:  # the kernel's: what a cell raises is returned
             last = f"{type(death).__name__}: {death}"
         else:

@@ -90,9 +90,8 @@ class Summary:
     def lines(self) -> list[str]:
         """For a terminal."""
         whole = self.already + self.done + self.elsewhere
-        parts = f"{self.already} before, {self.done} now" + (
-            f", {self.elsewhere} by another sweep" if self.elsewhere else ""
-        )
+        other = f", {self.elsewhere} by another sweep" if self.elsewhere else ""
+        parts = f"{self.already} before, {self.done} now{other}"
         lines = [f"{self.points} points: {whole} done ({parts}), {len(self.failed)} failed; {self.seconds:.0f} s"]
         if self.overhead:
             mean = sum(self.overhead) / len(self.overhead)
@@ -130,11 +129,11 @@ def run_sweep(
             tell(f"  DAMAGED {sweep.label(point.given)}: {point.why}; it is computed anew")
     if todo:
         with connected(cluster, len(todo), tell) as (client, threads):
-            tasks = {
-                point.name: PointTask(
-                    store=str(store.folder.resolve()),
+            tasks = [
+                PointTask(
+                    store=store.folder.resolve(),
                     name=point.name,
-                    notebook=str(sweep.notebook),
+                    notebook=sweep.notebook,
                     given=point.given,
                     code=code,
                     threads=threads,
@@ -143,42 +142,39 @@ def run_sweep(
                     retries=retries,
                 )
                 for point in todo.values()
-            }
-            report = _Progress(len(todo), tell)
+            ]
+            report = _Report(summary, len(todo), tell)
             for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
-                _count(summary, outcome, sweep.label(todo[outcome.name].given), report)
+                report.add(outcome, sweep.label(todo[outcome.name].given))
     summary.seconds = time.perf_counter() - begun
     return summary
 
 
-def _count(summary: Summary, outcome: PointOutcome, label: str, report: "_Progress") -> None:
-    if outcome.state in ("done", "failed") and outcome.seconds:
-        summary.compute += outcome.compute
-        summary.overhead.append(outcome.seconds - outcome.compute)
-    if outcome.state == "failed" or (outcome.state == "elsewhere" and outcome.error):
-        summary.failed[label] = outcome.error
-        summary.folders[label] = outcome.name
-        report.ended(label, f"FAILED {outcome.error.splitlines()[0]}", loud=True)
-    elif outcome.state == "elsewhere":
-        summary.elsewhere += 1
-        report.ended(label, "done by another sweep")
-    else:
-        summary.done += 1
-        report.ended(label, f"{outcome.seconds:.1f} s")
+class _Report:
+    """Counts outcomes, and tells them: a line a point with the time left, at most one a second; failures always."""
 
+    def __init__(self, summary: Summary, total: int, tell: Callable[[str], None]) -> None:
+        self.summary, self.total, self.tell = summary, total, tell
+        self.ended, self.begun, self.last = 0, time.monotonic(), -math.inf
 
-class _Progress:
-    """A line a point with the time left, at most one a second; failures always."""
-
-    def __init__(self, total: int, tell: Callable[[str], None]) -> None:
-        self.total, self.tell = total, tell
-        self.count, self.begun, self.last = 0, time.monotonic(), -math.inf
-
-    def ended(self, label: str, how: str, *, loud: bool = False) -> None:
+    def add(self, outcome: PointOutcome, label: str) -> None:
         """One more point came to its end."""
-        self.count += 1
+        summary = self.summary
+        if outcome.seconds:
+            summary.compute += outcome.compute
+            summary.overhead.append(outcome.seconds - outcome.compute)
+        if outcome.error:
+            summary.failed[label], summary.folders[label] = outcome.error, outcome.name
+            how = f"FAILED {outcome.error.splitlines()[0]}"
+        elif outcome.state == "elsewhere":
+            summary.elsewhere += 1
+            how = "done by another sweep"
+        else:
+            summary.done += 1
+            how = f"{outcome.seconds:.1f} s"
+        self.ended += 1
         now = time.monotonic()
-        if loud or self.count == self.total or now - self.last >= 1:
+        if outcome.error or self.ended == self.total or now - self.last >= 1:
             self.last = now
-            left = (now - self.begun) / self.count * (self.total - self.count)
-            self.tell(f"  [{self.count}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
+            left = (now - self.begun) / self.ended * (self.total - self.ended)
+            self.tell(f"  [{self.ended}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))

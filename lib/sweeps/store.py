@@ -75,19 +75,11 @@ class PointStore:
         """Check that the folder is a store of ours, or make it one; StoreProblem or StoreFailed if it cannot be."""
         head = self.folder / "store.json"
         try:
-            found = json.loads(head.read_text(encoding="utf-8"))["format"]
+            found = int(json.loads(head.read_text(encoding="utf-8"))["format"])
         except FileNotFoundError:
             if self.folder.exists() and any(self.folder.iterdir()) and not self.points.exists():
                 raise StoreProblem(f"{self.folder} holds other things and is no store of sweeps") from None
-            found = FORMAT
-            if create:
-                try:
-                    # This first: another sweep that makes the same store now would find a file and call it no store.
-                    self.points.mkdir(parents=True, exist_ok=True)
-                    with atomic(head) as part:
-                        part.write_text(json.dumps({"format": FORMAT, "book": __version__}) + "\n", encoding="utf-8")
-                except OSError as error:
-                    raise StoreFailed(f"{self.folder} cannot be made a store: {error}") from error
+            return self._make(head) if create else self
         except NotADirectoryError:
             raise StoreProblem(f"{self.folder} is a file; a store is a folder") from None
         except (ValueError, KeyError, TypeError):
@@ -99,36 +91,44 @@ class PointStore:
             )
         return self
 
+    def _make(self, head: Path) -> "PointStore":
+        try:
+            # This first: another sweep that makes the same store now would find a file and call it no store.
+            self.points.mkdir(parents=True, exist_ok=True)
+            with atomic(head) as part:
+                part.write_text(json.dumps({"format": FORMAT, "book": __version__}) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StoreFailed(f"{self.folder} cannot be made a store: {error}") from error
+        return self
+
     def names(self) -> list[str]:
         """The folders of all points, finished or not."""
         return sorted(os.listdir(self.points)) if self.points.exists() else []
 
     def look(self, name: str) -> tuple[dict[str, Any] | None, str]:
-        """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended."""
-        mark, problem, _ = self._inspect(name)
-        return (None if problem else mark), problem
+        """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended.
 
-    def _inspect(self, name: str) -> tuple[dict[str, Any] | None, str, str]:
-        """The mark, the problem, and the file that has it."""
+        What is wrong begins with the name of the file.
+        """
         folder = os.path.join(self.points, name)
         try:
             with open(os.path.join(folder, DONE), "rb") as file:
                 mark = json.loads(file.read())
-            if mark.pop("seal") != _seal(mark):
-                return None, f"{DONE} was altered: its checksum does not fit", DONE
+            if mark.pop("seal") != seal_of(mark):
+                return None, f"{DONE} was altered: its checksum does not fit"
         except FileNotFoundError:
-            return None, "", ""
+            return None, ""
         except (ValueError, KeyError, TypeError, AttributeError):
-            return None, f"{DONE} is damaged", DONE
+            return None, f"{DONE} is damaged"
         for part, digest in mark["files"].items():
             try:
                 with open(os.path.join(folder, part), "rb") as file:
                     found = hashlib.sha256(file.read()).hexdigest()
             except FileNotFoundError:
-                return mark, f"{part} is gone", part
+                return None, f"{part} is gone"
             if found != digest:
-                return mark, f"{part} was truncated or altered: its checksum does not fit", part
-        return mark, "", ""
+                return None, f"{part} was truncated or altered: its checksum does not fit"
+        return mark, ""
 
     def numbers(self, name: str) -> pa.Table:
         """The rows of a finished point, as ROWS has them."""
@@ -170,30 +170,25 @@ class PointStore:
         folder = self.points / name
         sink = pa.BufferOutputStream()
         pq.write_table(numbers.replace_schema_metadata({b"point": json.dumps(mark).encode()}), sink, compression="zstd")
-        files = {NUMBERS: sink.getvalue().to_pybytes()}
-        if notebook is not None:
-            files[NOTEBOOK] = notebook.encode()
+        files = {NUMBERS: sink.getvalue().to_pybytes()} | (
+            {NOTEBOOK: notebook.encode()} if notebook is not None else {}
+        )
+        told = {**mark, "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}}
+        files[DONE] = (json.dumps({**told, "seal": seal_of(told)}, indent=1) + "\n").encode()
         try:
-            _, problem, file = self._inspect(name)
-            if problem and (folder / file).exists():
-                move_aside(folder / file)
+            damaged = self.look(name)[1].partition(" ")[0]
+            if damaged and (folder / damaged).exists():
+                move_aside(folder / damaged)
             (folder / DONE).unlink(missing_ok=True)
             for left in folder.glob(".part-*"):  # of a process that was killed while it wrote
                 left.unlink(missing_ok=True)
             for file, content in files.items():
                 with atomic(folder / file) as part:
                     part.write_bytes(content)
-            told = {**mark, "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}}
-            with atomic(folder / DONE) as part:
-                part.write_text(json.dumps({**told, "seal": _seal(told)}, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreFailed(f"{folder} could not be written: {error}") from error
 
 
-def _seal(mark: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()
-
-
 def seal_of(mark: Mapping[str, Any] | None) -> str:
     """What tells one mark from another; "" for none."""
-    return "" if mark is None else _seal(mark)
+    return "" if mark is None else hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()

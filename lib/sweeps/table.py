@@ -27,24 +27,23 @@ def collect(store: PointStore, sweep: Sweep | None = None) -> pa.Table:
     what was made last. ``collect(store).to_pandas()`` is it for pandas.
     """
     store.open()
-    points, parts, counts = [], [], []
+    points, parts = [], [ROWS.empty_table()]
     for name, given in _wanted(store, sweep):
         mark, problem = store.look(name)
         state = "damaged" if problem else mark["state"] if mark else "missing"
-        found = mark or {}
-        numbers = store.numbers(name) if state == "done" else ROWS.empty_table()
-        numbers = numbers.replace_schema_metadata(None)
-        told = {column: found.get(key) for column, key in COLUMNS.items()} | ({"error": problem} if problem else {})
-        given = found.get("given", {}) if given is None else given
+        mark = mark or {"error": problem or None}
+        told = {column: mark.get(key) for column, key in COLUMNS.items()}
+        given = mark.get("given", {}) if given is None else given
         points.append({"point": name, "state": state, **told, "given": given})
-        parts.append(numbers)
-        counts.append(numbers.num_rows)
-    index, numbers = _chosen(parts, counts, sweep)
+        parts.append(store.numbers(name).replace_schema_metadata(None) if state == "done" else ROWS.empty_table())
+    at = pa.array(np.repeat(np.arange(len(points)), [len(part) for part in parts[1:]]), pa.int64())
+    numbers = _chosen(pa.concat_tables(parts).append_column("at", at), sweep)
+    without = pa.table({"at": np.setdiff1d(np.arange(len(points)), numbers["at"])})
+    numbers = pa.concat_tables([numbers, without], promote_options="default").sort_by("at")  # which is stable
     columns = {name: pa.array([point[name] for point in points]) for name in ("point", "state", *COLUMNS)}
-    parameters = dict.fromkeys(name for point in points for name in point["given"])
-    for name in parameters:
+    for name in dict.fromkeys(name for point in points for name in point["given"]):
         columns[name] = _column([point["given"].get(name) for point in points])
-    table = pa.table(columns).take(index)
+    table = pa.table(columns).take(numbers["at"])
     for name in ROWS.names:
         table = table.append_column(name, numbers[name])
     return table.combine_chunks()
@@ -64,29 +63,19 @@ def _wanted(store: PointStore, sweep: Sweep | None) -> Iterator[tuple[str, Mappi
     yield from ((name, None) for _, name in latest.values())
 
 
-def _chosen(parts: Sequence[pa.Table], counts: Sequence[int], sweep: Sweep | None) -> tuple[pa.Array, pa.Table]:
-    """For each row of the whole table the number of its point, and its numbers: nulls where a point has none."""
-    numbers = pa.concat_tables(parts) if parts else ROWS.empty_table()
-    index = np.repeat(np.arange(len(parts)), counts)
-    if sweep is not None:
-        of_claims, name = pc.equal(numbers["source"], "claim"), numbers["source_name"]
-        known = set(name.filter(pc.invert(of_claims)).unique().to_pylist())
-        missing = sorted(set(sweep.tables) - known) if numbers.num_rows else []
-        if missing:
-            shown = ", ".join(sorted(known)) or "none"
-            raise SweepError(f"{sweep.name}: no point shows a table {', '.join(missing)}; there are: {shown}")
-        claims = sweep.claims
-        if not isinstance(claims, bool):
-            claims = pc.is_in(name, pa.array(claims, pa.string()))
-        tables = pc.is_in(name, pa.array(sweep.tables, pa.string()))
-        keep = pc.or_(pc.and_(of_claims, claims), pc.and_(pc.invert(of_claims), tables))
-        keep = np.asarray(keep.combine_chunks() if isinstance(keep, pa.ChunkedArray) else keep).astype(bool)
-        numbers, index = numbers.filter(pa.array(keep)), index[keep]
-    without = np.setdiff1d(np.arange(len(parts)), index)
-    order = np.argsort(np.concatenate([index, without]), kind="stable")
-    rows = np.concatenate([np.arange(len(index)), np.full(len(without), -1)])[order]
-    take = pa.array(rows, pa.int64(), mask=rows < 0)
-    return pa.array(np.concatenate([index, without])[order]), numbers.take(take)
+def _chosen(numbers: pa.Table, sweep: Sweep | None) -> pa.Table:
+    """The numbers that a sweep collects; all of them for none. SweepError if no point has a table that it names."""
+    if sweep is None:
+        return numbers
+    of_claims, name = pc.equal(numbers["source"], "claim"), numbers["source_name"]
+    known = name.filter(pc.invert(of_claims)).unique().to_pylist()
+    missing = sorted(set(sweep.tables).difference(known)) if numbers.num_rows else []
+    if missing:
+        shown = ", ".join(sorted(known)) or "none"
+        raise SweepError(f"{sweep.name}: no point shows a table {', '.join(missing)}; there are: {shown}")
+    named = pc.is_in(name, pa.array(sweep.claims or (), pa.string())) if sweep.claims is not True else of_claims
+    tables = pc.is_in(name, pa.array(sweep.tables, pa.string()))
+    return numbers.filter(pc.or_(pc.and_(of_claims, named), pc.and_(pc.invert(of_claims), tables)))
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

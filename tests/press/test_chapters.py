@@ -104,7 +104,7 @@ def test_the_setup_cell_is_two_lines():
     for name in NOTEBOOKS_ALL:
         cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
         path, imports = "".join(cells[1]["source"]).split("\n")
-        assert path.startswith(SETUP)
+        assert path == SETUP
         assert imports.startswith("from lib.press import ")
 
 

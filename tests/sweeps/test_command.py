@@ -3,10 +3,14 @@
 import json
 import re
 
+import pandas as pd
+
 from lib.__main__ import main
-from lib.sweeps.grid import load_sweep
+from lib.sweeps import command, run
+from lib.sweeps.command import sweep_command
+from lib.sweeps.grid import load_sweep, sweep_names
 from lib.sweeps.store import NOTEBOOK
-from tests.sweeps.tiny import FAILING, SQUARES, truth, values
+from tests.sweeps.tiny import FAILING, SQUARES, fake, truth, values
 
 
 def test_a_point_in_the_grid_twice_is_run_once_and_said(tiny, capsys):
@@ -36,6 +40,29 @@ def test_the_help_explains_grid_store_and_cluster(capsys):
     shown = capsys.readouterr().out
     for word in ("product:", "zip:", "list:", "seeds:", "--plan", "--scheduler", "Exit status", "go", "examples:"):
         assert word in shown
+
+
+def test_without_a_name_the_books_sweeps_are_listed():
+    said = []
+    assert sweep_command(tell=said.append) == 0
+    assert [line.partition(":")[0] for line in said] == sweep_names()
+    assert all(re.search(r": \d+ points of \w+\. \w", line) for line in said)
+
+
+def test_a_whole_sweep_is_collected_and_published_without_running_anything(tiny, monkeypatch):
+    monkeypatch.setattr(command, "SWEEPS", tiny.folder / "book")
+    monkeypatch.setattr(run, "connected", None)  # nothing is to be run
+    path = tiny.yaml("grid: {product: {x: [1.0, 2.0]}}\n")
+    tiny.store.open(create=True)
+    for given in load_sweep(path).points:
+        fake(tiny.store, load_sweep(path), given)
+    said, own = [], tiny.folder / "own.parquet"
+    where = {"store": tiny.store.folder, "table": own, "publish": True}
+    assert sweep_command(str(path), **where, tell=said.append) == 0
+    assert pd.read_parquet(own)["value"].tolist() == [1.0, 2.0, 2.0, 3.0]
+    assert (tiny.folder / "book" / "tiny.parquet").read_bytes() == own.read_bytes()
+    assert "2 points: 2 done (2 before, 0 now), 0 failed" in "\n".join(said)
+    assert f"table: {own} (4 rows)" in said[-1]
 
 
 def test_a_raising_cell_is_named_kept_and_leaves_the_others(tiny, address, capsys):

@@ -43,9 +43,12 @@ def test_seeds_are_the_parameter_seed(tiny):
         ("notebook: tiny.ipynb\ngrid: {product: {x: []}}", "the grid is empty: product has no value for 'x'"),
         ("notebook: tiny.ipynb\ngrid: {list: []}", "the grid is empty: list"),
         ("notebook: tiny.ipynb\ngrid:", "the grid is empty; it needs one of product, zip, list, seeds"),
-        ("notebook: tiny.ipynb", "has no 'grid'; a sweep has: title, notebook, parameters"),
-        ("notebook: tiny.ipynb\ngrid: {products: {x: [1]}}", "unknown 'products'; allowed: product, zip, list, seeds"),
-        ("notebook: tiny.ipynb\ngird: {x: [1]}\ngrid: {}", "unknown 'gird'; allowed"),
+        ("notebook: tiny.ipynb", "the file lacks grid; it has: title, notebook, parameters"),
+        (
+            "notebook: tiny.ipynb\ngrid: {products: {x: [1]}}",
+            "unknown 'products' in grid; allowed: product, zip, list, seeds",
+        ),
+        ("notebook: tiny.ipynb\ngird: {x: [1]}\ngrid: {}", "unknown 'gird' in the file; allowed"),
         ("notebook: tiny.ipynb\ngrid: {zip: {x: [1], n: [1, 2]}}", "of one length, got {'x': 1, 'n': 2}"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: 1}}", "product needs a list for 'x', not 1"),
         ("notebook: tiny.ipynb\ngrid: {seeds: 0}", "seeds needs a count of 1 or more"),
@@ -55,7 +58,10 @@ def test_seeds_are_the_parameter_seed(tiny):
         ("notebook: [tiny.ipynb\ngrid: {}", "is no YAML"),
         ("- 1", "must be lines of"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\ncollect: {tables: all}", "a list of names, not 'all'"),
-        ("notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a}", "the figure lacks quantity, x"),
+        (
+            "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a}",
+            "figure lacks quantity, x; it has: name",
+        ),
         (
             "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a, quantity: b, x: z}",
             "the figure's x must be one of x",

@@ -63,7 +63,7 @@ def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is
     code = identity.of_notebook(one.notebook)
     name = fake(tiny.store, one, {"x": 1.0}, "failed")
     seen = seal_of(tiny.store.look(name)[0])
-    task = PointTask(str(tiny.store.folder), name, str(one.notebook), {"x": 1.0}, code, 1, seen)
+    task = PointTask(tiny.store.folder, name, one.notebook, {"x": 1.0}, code, 1, seen)
     mark_failed(tiny.store, task, "KilledWorker: too little memory?")
     assert tiny.store.look(name)[0]["error"] == "KilledWorker: too little memory?"
     fake(tiny.store, one, {"x": 1.0})  # another sweep

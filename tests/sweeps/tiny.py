@@ -131,7 +131,7 @@ def fake(store: PointStore, one: Sweep, given: dict, state: str = "done", code: 
     """Put a point into the store as a worker would, without running anything."""
     code = code or identity.of_notebook(one.notebook)
     name = point_name(one.notebook, given, code)
-    task = PointTask(str(store.folder), name, str(one.notebook), given, code, 1)
+    task = PointTask(store.folder, name, one.notebook, given, code, 1)
     rows = [
         {
             "source": "claim",
@@ -161,9 +161,10 @@ def simulate(folder: Path, count: int) -> tuple[PointStore, Sweep]:
     side = int(count**0.5)
     one = tiny.sweep(f"grid: {{product: {{x: {[i / 8 for i in range(side)]}, n: {list(range(side))}}}}}\n")
     tiny.store.open(create=True)
+    code = identity.of_notebook(one.notebook)
     for number, given in enumerate(one.points):
         if number % 10:
-            fake(tiny.store, one, given, "failed" if number % 100 == 1 else "done")
+            fake(tiny.store, one, given, "failed" if number % 100 == 1 else "done", code)
     return tiny.store, one
 
 
