@@ -73,10 +73,10 @@ import torch
 from lib import experiments
 from lib.beyond import presets
 from lib.beyond.derivatives import cumulants, directional, growth_rate, nested_derivatives, unit_directions
-from lib.beyond.effects import LABELS, Effects
+from lib.beyond.effects import LABELS, Effects, check_where_found
 from lib.beyond.penalties import CONDITIONS, PAIRS
 from lib.models import ModelConfig, build
-from lib.press.readings import check_where_measured, interval_in_words, paired_interval
+from lib.press.readings import interval_in_words, paired_interval
 
 
 def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> tuple[float, float]:
@@ -318,7 +318,7 @@ def each_below_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 JUDGED = (("growth_uncertain", "growth", "λ as the original measures it"), ("slope", "slope", "pair slope"))
 for rate in rates:
     for column, id, endpoint in JUDGED:
-        check_where_measured(
+        check_where_found(
             ledger,
             f"selective-{id}-{rate:g}",
             {WORDS[name]: effects.contrast(f"{name}, {rate:g}", column) for name in TARGET},
@@ -329,7 +329,7 @@ for rate in rates:
             figure="fig-selective-effects",
         )
     for column, id, endpoint in JUDGED:
-        check_where_measured(
+        check_where_found(
             ledger,
             f"global-{id}-{rate:g}",
             dict(zip(LABELS, effects.of(f"global, {rate:g}", column).T, strict=True)),
@@ -407,7 +407,7 @@ show.table(
     ],
     ["mask", "contrast of pair slopes", "contrast of λ, original's points", "accuracy, points", "samples penalised"],
 )
-check_where_measured(
+check_where_found(
     ledger,
     "true-mask-more-selective",
     {"true less given": by_way["true labels"] - by_way["given labels"]},
@@ -417,7 +417,7 @@ check_where_measured(
     criterion="contrast of pair slopes lower than with given labels, in each seed",
     figure="fig-selective-masks",
 )
-check_where_measured(
+check_where_found(
     ledger,
     "first-order-is-enough",
     {"given": by_way["given labels"], "first order": by_way["first order alone"]},

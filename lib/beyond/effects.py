@@ -1,11 +1,13 @@
 """What a penalty did to the boundaries: differences to the baseline of the same seed, read off recorded trainings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ..press.claims import Ledger
+from ..press.show import markdown
 from ..runs import Runs
-from .penalties import CONDITIONS, PAIRS
+from .penalties import CONDITIONS, PAIRS, SelectiveTraining
 
 LABELS = tuple(f"{a} v {b}" for a, b in PAIRS)
 
@@ -42,5 +44,25 @@ class Effects:
         found, k = self.of(name, column), PAIRS.index(CONDITIONS[condition])
         return found[:, k] - np.delete(found, k, axis=1).mean(1)
 
-    def _settings(self, name: str):
+    def _settings(self, name: str) -> SelectiveTraining:
         return self._runs[name][0].experiment
+
+
+def check_where_found(
+    ledger: Ledger,
+    id: str,
+    parts: Mapping[str, np.ndarray],
+    holds: Callable[[Mapping[str, np.ndarray]], Sequence[bool] | Mapping[str, Sequence[bool]]],
+    **said: str,
+) -> None:
+    """Check a claim over the seeds that have all of these boundaries; without any, say that it is not judged.
+
+    ``parts``: arrays ``[seeds]``, NaN where there is none; ``holds`` judges what is left of them; ``said``: the words
+    of `Ledger.check`.
+    """
+    there = np.isfinite(list(parts.values())).all(0)
+    if not there.any():
+        markdown(f"*No seed has all the boundaries that the claim `{id}` needs: it is not judged.*")
+        return
+    parts = {name: values[there] for name, values in parts.items()}
+    ledger.check(id, measured=parts, passes=holds(parts), **said)

@@ -7,9 +7,8 @@ import pandas as pd
 import scipy
 
 from ..runs import Runs
-from .claims import Ledger, number
+from .claims import number
 from .figures import SUBSETS
-from .show import markdown
 
 # The original experiments with two gradients call a network ordered below the one test error, collapsed from the other.
 ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
@@ -89,8 +88,10 @@ def there_and_back(table: pd.DataFrame, column: str = "test_error") -> tuple[np.
 
     The first stage is the warm-up. ValueError if the rest does not make two ways of one length.
     """
-    there, back = np.split(stage_ends(table, column)[1:], 2)
-    return there, back[::-1]
+    ends = stage_ends(table, column)[1:]
+    if len(ends) % 2:
+        raise ValueError(f"a loop has as many stages up as back after its warm-up, not {len(ends)} in all")
+    return ends[: len(ends) // 2], ends[len(ends) // 2 :][::-1]
 
 
 def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -125,26 +126,6 @@ def interval_in_words(values: np.ndarray) -> str:
         return f"too few ({len(there)})"
     mean, low, high = map(number, paired_interval(there))
     return f"{mean} [{low}, {high}]" + ("" if len(there) == len(values) else f" ({len(there)} seeds)")
-
-
-def check_where_measured(
-    ledger: Ledger,
-    id: str,
-    parts: Mapping[str, np.ndarray],
-    holds: Callable[[Mapping[str, np.ndarray]], Sequence[bool] | Mapping[str, Sequence[bool]]],
-    **said: str,
-) -> None:
-    """Check a claim over the seeds that have all of these numbers; without any, say that it is not judged.
-
-    ``parts``: arrays ``[seeds]``, NaN where there is no number; ``holds`` judges what is left of them; ``said``: the
-    words of `Ledger.check`.
-    """
-    there = np.isfinite(list(parts.values())).all(0)
-    if not there.any():
-        markdown(f"*No seed has all the boundaries that the claim `{id}` needs: it is not judged.*")
-        return
-    parts = {name: values[there] for name, values in parts.items()}
-    ledger.check(id, measured=parts, passes=holds(parts), **said)
 
 
 def smooth(history: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.beyond.effects import Effects
+from lib.beyond.effects import Effects, check_where_found
 from lib.noise import NoiseConfig
+from lib.press.claims import Ledger
 from lib.records import Run, Runs
 from tests.beyond.test_penalties import TINY
 
@@ -52,3 +53,16 @@ def test_a_contrast_is_the_pair_less_the_others_and_missing_where_a_boundary_is(
 def test_conditions_without_a_pair_have_no_contrast(name):
     with pytest.raises(ValueError, match=f"one pair of classes, not '{name.split(',')[0]}'"):
         EFFECTS.contrast(name, "slope")
+
+
+def test_a_claim_is_judged_over_the_seeds_that_have_all_its_boundaries(capsys):
+    ledger = Ledger("chapter", "smoke", live=True)
+    said = {"says": "It falls.", "source": "here", "criterion": "below 0", "figure": "fig"}
+    both = {"a": np.array([-1.0, np.nan, -3.0]), "b": np.array([1.0, -2.0, -3.0])}
+    check_where_found(ledger, "x", both, lambda parts: {name: v < 0 for name, v in parts.items()}, **said)
+    (claim,) = ledger.claims
+    assert claim.measured == {"a": [-1, -3], "b": [1, -3]}
+    assert claim.passes == [True, True, False, True]
+    check_where_found(ledger, "y", {"a": both["a"][1:2]}, lambda parts: [True], **said)
+    assert len(ledger.claims) == 1
+    assert "the claim `y` needs: it is not judged" in capsys.readouterr().out
