@@ -112,7 +112,7 @@ show.figure(dynamics.three_panels(cnn, rates["cnn"]))
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*{scale(cnn)}. {cnn.provenance_line()}.*")
 
-# %% nbval={"tol": [0.1, 0.05]} tags=["hide-input"]
+# %% tags=["hide-input"]
 dynamics.check(
     ledger, cnn, rates["cnn"], id="cnn", of="ten classes, CNN", source="§ 5, Figs. 1 and 7 top", figure="fig-many-cnn"
 )
@@ -123,7 +123,7 @@ show.figure(dynamics.three_panels(resnet, rates["resnet"]))
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*{scale(resnet)}. {resnet.provenance_line()}.*")
 
-# %% nbval={"tol": [0.1, 0.05]} tags=["hide-input"]
+# %% tags=["hide-input"]
 dynamics.check(
     ledger,
     resnet,
@@ -159,7 +159,7 @@ show.figure(fig)
 show.markdown(f"*CNN: {cnn.provenance_line()}.*")
 show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
 
-# %% nbval={"tol": [0.2, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for name, some in (("cnn", cnn), ("resnet", resnet)):
     losses = some.wide("noisy_loss")
     values = {
@@ -212,7 +212,7 @@ show.markdown(f"*CNN: {cnn.provenance_line()}.*")
 show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
 
 
-# %% nbval={"tol": [0.3, 0.2]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def rising(run: records.Run) -> int:
     """Epochs before the early stop in which the mean ratio rises."""
     return int((np.diff(run.until_stop("ratio")) > 0).sum())

@@ -117,7 +117,7 @@ show.figure(fig)
 show.markdown(f"*Laplacian: {runs['laplacian, zero-one'].provenance_line()}.*")
 show.markdown(f"*Gaussian: {runs['gaussian, zero-one'].provenance_line()}.*")
 
-# %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
     some = runs[f"{kernel}, zero-one"]
     best, last = some.at_early_stop("test_error"), some.wide("test_error").iloc[-1].to_numpy()
@@ -193,7 +193,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     figures.label_ends(axes)
 show.figure(fig)
 
-# %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
     some = runs[f"{kernel}, zero-one"]
     peak = np.array(some.each(dynamics.noisy_peak))
@@ -230,7 +230,7 @@ show.figure(fig)
 show.markdown(f"*Laplacian, −1 and 1: {runs['laplacian, plus-minus'].provenance_line()}.*")
 show.markdown(f"*Gaussian, −1 and 1: {runs['gaussian, plus-minus'].provenance_line()}.*")
 
-# %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
     for coding, words in (("zero-one", "targets 0 and 1"), ("plus-minus", "targets −1 and 1")):
         some = runs[f"{kernel}, {coding}"]

@@ -77,7 +77,7 @@ show.figure(fig)
 for width in drawn:
     show.markdown(f"*{width} neurons: {runs[str(width)].provenance_line()}.*")
 
-# %% nbval={"tol": [0.1, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 dynamics.check_sweep(
     ledger,
     {f"width {width}": runs[str(width)] for width in widths},
@@ -139,7 +139,7 @@ for axes in (peak, test, ratio, epochs):
 show.figure(fig)
 
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def change(values: dict[int, np.ndarray]) -> np.ndarray:
     """From the narrowest to the widest, seed by seed, along the line of least squares over log width."""
     doublings = np.log2(widths)

@@ -82,7 +82,7 @@ show.figure(fig)
 for rate in rates:
     show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
 
-# %% nbval={"tol": [0.3, 0.2]} tags=["hide-input"]
+# %% tags=["hide-input"]
 dynamics.check_sweep(
     ledger,
     {f"δ {rate:g}": runs[str(rate)] for rate in rates},
@@ -138,7 +138,7 @@ axes.minorticks_off()
 axes.legend(frameon=False)
 show.figure(fig)
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 ledger.check(
     "noise-ratio-at-start",
     says="At initialisation the ratio, averaged over the classes, is (C − 1)(1 − δ)/δ, at every noise level.",

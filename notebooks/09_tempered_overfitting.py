@@ -84,7 +84,7 @@ axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
 figures.label_ends(axes)
 show.figure(fig)
 
-# %% nbval={"tol": [0.2, 0.2]} tags=["hide-input"]
+# %% tags=["hide-input"]
 ledger.check(
     "tempered-labels-fitted",
     says="The network fits all training labels, wrong ones included.",
@@ -165,7 +165,7 @@ show.figure(fig)
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*Widest: {runs[f'width {widths[-1]}'].provenance_line()} (the others alike).*")
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 ledger.check(
     "second-descent",
     says="There is a second descent of the test error in these trainings (which § 6 expects of very large models only).",

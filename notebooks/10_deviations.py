@@ -140,7 +140,7 @@ show.table(
     ["variant", "early stop, epoch", *columns],
 )
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 peaks, best = columns["noisy error, peak"], columns["test error, early stop"]
 choices = {
     "learning-rate": ("the learning rate", ("learning rate, smaller", "learning rate, larger")),
@@ -204,7 +204,7 @@ axes.set_yticks(range(len(rules)), list(reversed(rules)))
 axes.set(xlabel="test error", xlim=(0, None))
 show.figure(fig)
 
-# %% nbval={"tol": [0.5, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 others = ("least test loss", "gradients in balance", "peak of the noisy error")
 ledger.check(
     "robust-to-stopping-rule",
@@ -234,7 +234,7 @@ for axes, suffix, title in zip(places, ("", "_l1"), ("Euclidean", "sum of absolu
 dynamics.finish(places, cnn)
 show.figure(fig)
 
-# %% nbval={"tol": [0.1, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 moved = {
     f"{subset}, {norm}": cnn.at_early_stop(f"{subset}_residual{suffix}")
     - cnn.wide(f"{subset}_residual{suffix}").iloc[0].to_numpy()
@@ -279,7 +279,7 @@ show.figure(fig)
 show.markdown(f"*Padding 0: {runs['padding 0'].provenance_line()}.*")
 show.markdown(f"*Padding 1: {runs['padding 1'].provenance_line()}.*")
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 test = {p: runs[f"padding {p}"].at_early_stop("test_error") for p in (0, 1)}
 ratio = {p: runs[f"padding {p}"].wide("ratio").iloc[0].to_numpy() for p in (0, 1)}
 ledger.check(

@@ -130,7 +130,7 @@ show.figure(fig)
 show.markdown(f"*{runs['rates'].provenance_line()}.*")
 
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def error(name: str, mix: float, rate: float | None = None) -> np.ndarray:
     """Final test error over seeds."""
     return scans[name].at("test_error", mix, rate)
@@ -183,7 +183,7 @@ above.set(ylabel="noise rate δ", xlabel="share of the clean gradient λ")
 below.set(ylabel="steps between clean gradients K", xlabel="share of the clean gradient λ")
 show.figure(fig)
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 none = {mix: error("rates", mix, 0.0) for mix in (0.0, 1.0)}
 ledger.check(
     "two-collapse-without-noise",
@@ -242,7 +242,7 @@ axes.minorticks_off()
 axes.legend(frameon=False, loc="upper left", title="what was varied")
 show.figure(fig)
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 from scipy.stats import spearmanr
 
 order = sorted(points, key=staleness)
@@ -289,7 +289,7 @@ axes.invert_yaxis()
 axes.legend(frameon=False, loc="best")
 show.figure(fig)
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 original = rows["original: same batch, K = 16"][-1]
 ledger.check(
     "two-controls-age",
@@ -338,7 +338,7 @@ for axes in (dead, spread, length, cosine):
     figures.label_ends(axes, gap=0.17)
 show.figure(fig)
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 dying = {
     name: scans[group].at("dead", 0.65, high)
     for name, group in (("K = 16", "rates"), ("K = 1", "K 1"), ("leaky, K = 16", "leaky"))
@@ -368,7 +368,7 @@ axes.set(xlabel="share of the trusted gradient λ", ylabel="test error", ylim=(0
 figures.label_ends(axes)
 show.figure(fig)
 
-# %% nbval={"tol": [0.15, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 trusted = {mix: error("trusted, K 1", mix) for mix in (0.0, 0.65, 1.0)}
 ledger.check(
     "two-trusted-helps",

@@ -159,7 +159,7 @@ for name in dict.fromkeys(name.split()[0] for name in runs):
 # %% [markdown]
 # The claims are about groups of seeds: a spread is a property of many.
 
-# %% nbval={"tol": [0.08, 0.5]} tags=["hide-input"]
+# %% tags=["hide-input"]
 parts = np.array_split(np.arange(count), max(2, count // 10))
 GROUP = "group"
 
@@ -271,7 +271,7 @@ axes.legend(frameon=False, title="width")
 show.figure(fig)
 
 
-# %% nbval={"tol": [0.5, 0.5]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def ends(estimate: scaling.Estimate) -> str:
     """A value with its interval."""
     return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
@@ -371,7 +371,7 @@ for width in widths:
 show.table(rows, ["width", "λ", "median lifetime, epochs [95 %]", "censored", "never below a half"])
 
 
-# %% nbval={"tol": [0.3, 0.5]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def collapsed_by(width: int, epoch: float) -> np.ndarray:
     """Share of the networks gone by an epoch, for each λ; those never below a half count as gone."""
     shares = []

@@ -138,7 +138,7 @@ show.markdown(
     f"{', '.join(map(str, one.model.widths))}, {one.train.epochs} epochs, {len(runs['baseline, 0.2'])} seeds."
 )
 
-# %% nbval={"tol": [0.02, 0.02]} tags=["hide-input"]
+# %% tags=["hide-input"]
 NETWORKS = {"CNN": ModelConfig((4, 8, 16), kind="cnn"), "fully connected": ModelConfig((32, 32))}
 compared = {name: [largest_difference(config, seed, 2.0) for seed in range(3)] for name, config in NETWORKS.items()}
 ledger.check(
@@ -186,7 +186,7 @@ show.markdown(
     )
 )
 
-# %% nbval={"tol": [0.3, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 shares = {label: effects.last("baseline, 0.2", "top_two")[:, k] for k, label in enumerate(LABELS)}
 ledger.check(
     "uncertain-points-are-boundary-points",
@@ -226,7 +226,7 @@ places[0].legend(frameon=False)
 places[-1].set_xlabel("order n")
 show.figure(fig)
 
-# %% nbval={"tol": [0.3, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 sizes = np.array([effects.last("global, 0.2", f"penalty_d{n}")[:, 0] for n in (1, 2, 3)])
 parts = sizes / sizes.sum(0)
 show.markdown(
@@ -273,7 +273,7 @@ for axes, (rate, column) in zip(places, [(r, c) for r in rates for c in ENDPOINT
 places[0].legend(frameon=False, fontsize=9.5, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.12))
 show.figure(fig)
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for rate in rates:
     rows = []
     for column, word in ENDPOINTS.items():
@@ -290,7 +290,7 @@ for rate in rates:
 # Why do the two endpoints differ? Where only two classes have probability, flattening the boundary by $s$ on the logarithmic
 # scale moves $\log|D^n|$ by $ns$, and so $\lambda$ by $s$. What the orders really do:
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for rate in rates:
     rows = []
     for name, pair in TARGET.items():
@@ -309,7 +309,7 @@ for rate in rates:
     show.table(rows, ["", "n = 1", "n = 2", "n = 3", "n = 4"])
 
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 def each_below_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Of every part and seed whether it is below 0."""
     return {name: values < 0 for name, values in parts.items()}
@@ -346,7 +346,7 @@ for rate in rates:
 # Accuracy on the test set, in all and class by class, and the share of the penalty in the cross-entropy, by which its
 # strength was set: on seeds that are not used here, to some hundredths.
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 for rate in rates:
     rows = [
         [
@@ -393,7 +393,7 @@ axes.set(ylabel="contrast of pair slopes", xlim=(-0.5, len(by_way) - 0.5))
 axes.set_xticks(range(len(by_way)), by_way, fontsize=9.5)
 show.figure(fig)
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 show.table(
     [
         [
@@ -431,7 +431,7 @@ check_where_found(
 # %% [markdown]
 # ## Faults of the original, and what they change
 
-# %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
+# %% tags=["hide-input"]
 base = f"baseline, {rates[-1]:g}"
 line = np.array([np.nanmean(effects.last(base, f"log_d{n}"), axis=0) for n in range(1, 5)])
 dip = [np.polyval(np.polyfit([1, 2, 4], line[[0, 1, 3], k], 1), 3) - line[2, k] for k in range(3)]

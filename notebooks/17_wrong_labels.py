@@ -345,7 +345,7 @@ axes.set(xlabel="ours less the rival's average precision")
 fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=3)
 show.figure(fig)
 
-# %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 central = [
     name
     for name in noisy
@@ -370,7 +370,7 @@ for name, values in gains.items():
     mean, low, high = paired_interval(list(values))
     show.markdown(f"{name}: {mean:+.4f} [{low:+.4f}, {high:+.4f}] (paired, 95 %).")
 
-# %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 near = []
 for name in noisy:
     means = [of(name, method, "average_precision").mean() for method in RIVALS]
@@ -444,7 +444,7 @@ axes.set(xlabel="true noise rate", ylabel="estimated", xlim=(-0.02, 0.45), ylim=
 axes.legend(frameon=False, loc="upper left")
 show.figure(fig)
 
-# %% nbval={"tol": [0.5, 0.1]} tags=["hide-input"]
+# %% tags=["hide-input"]
 even = [name for name in noisy if name.split()[1] == "symmetric"]
 off = {name: of(name, OURS, "noise_rate") - of(name, OURS, "true_rate") for name in (*even, *many)}
 offs = {name: np.abs(off[name]).max() for name in even}
@@ -522,7 +522,7 @@ show.table(
     ],
 )
 
-# %% nbval={"tol": [0.9, 0.5]} tags=["hide-input"]
+# %% tags=["hide-input"]
 epochs = [(of(name, OURS, "epochs") / of(name, CLEANLAB, "epochs")).mean() for name in noisy]
 ledger.check(
     "one-training-not-five",
