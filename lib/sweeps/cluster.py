@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,24 +49,14 @@ class Cluster:
         if self.scheduler and self.workers is not None:
             raise ValueError("the scheduler has its own workers: leave --workers out, or leave --scheduler out")
 
-    def sized(self, points: int) -> "Local":
-        """How this machine is divided for so many points."""
+    def shared(self, points: int) -> tuple[int, list[str | None]]:
+        """How this machine is shared by so many points: threads of each worker, and the card (or None) of each."""
         from dask.system import CPU_COUNT  # heeds the limits of a container and of a batch job
 
         found = cards()
         workers = min(self.workers or (len(found) * self.per_card if found else CPU_COUNT), max(points, 1))
         threads = self.threads or max(1, CPU_COUNT // workers)
-        slots = tuple(found[i % len(found)] for i in range(workers)) if found else (None,) * workers
-        return Local(workers, threads, slots)
-
-
-@dataclass(frozen=True)
-class Local:
-    """A division of this machine: a card (or None) for each worker."""
-
-    workers: int
-    threads: int
-    cards: tuple[str | None, ...]
+        return threads, [found[i % len(found)] if found else None for i in range(workers)]
 
 
 def need_dask() -> None:
@@ -109,12 +99,12 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
                 tell(_dashboard(client))
                 yield client, threads
             return
-        local = cluster.sized(points)
-        with _local_cluster(local) as started, Client(started, set_as_default=False) as client:
-            on = ", ".join(card or "none" for card in dict.fromkeys(local.cards))
-            tell(f"workers on this machine: {local.workers}; threads of each: {local.threads}; cards: {on}")
+        threads, slots = cluster.shared(points)
+        with local_cluster(threads, slots) as started, Client(started, set_as_default=False) as client:
+            on = ", ".join(card or "none" for card in dict.fromkeys(slots))
+            tell(f"workers on this machine: {len(slots)}; threads of each: {threads}; cards: {on}")
             tell(_dashboard(client))
-            yield client, local.threads
+            yield client, threads
 
 
 def _reach(address: str, timeout: float) -> None:
@@ -136,13 +126,13 @@ def _dashboard(client: Any) -> str:
     return f"Dask's dashboard: {client.dashboard_link}"
 
 
-def _local_cluster(local: Local) -> Any:
+def local_cluster(threads: int, slots: Sequence[str | None]) -> Any:
     """A scheduler in this process and a worker process for each slot, with its card and threads in its environment."""
     from distributed import Nanny, Scheduler, SpecCluster
 
     workers = {}
-    for number, card in enumerate(local.cards):
-        env = dict.fromkeys(THREADS, str(local.threads)) | ({} if card is None else {"CUDA_VISIBLE_DEVICES": card})
+    for number, card in enumerate(slots):
+        env = dict.fromkeys(THREADS, str(threads)) | ({} if card is None else {"CUDA_VISIBLE_DEVICES": card})
         # A point computes in a kernel of its own, so that Dask's limit of a worker's memory would not see it.
         options = {
             "nthreads": 1,

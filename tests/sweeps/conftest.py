@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.sweeps import cluster
+from lib.sweeps.cluster import local_cluster
 from tests.sweeps.tiny import Tiny, fake
 
 
@@ -14,7 +14,7 @@ def tiny(tmp_path):
 @pytest.fixture(scope="session")
 def address():
     """The scheduler of two workers that several tests share."""
-    with cluster._local_cluster(cluster.Local(2, 1, (None, None))) as started:
+    with local_cluster(1, [None, None]) as started:
         yield started.scheduler_address
 
 

@@ -20,19 +20,19 @@ from tests.sweeps.tiny import SLOW, SQUARES
 def test_cores_are_shared_out_and_not_oversubscribed(monkeypatch):
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
     monkeypatch.setattr(cluster, "cards", list)
-    assert Cluster().sized(100) == cluster.Local(8, 1, (None,) * 8)
-    assert Cluster().sized(2) == cluster.Local(2, 4, (None,) * 2)
-    assert Cluster(workers=3).sized(100) == cluster.Local(3, 2, (None,) * 3)
-    assert Cluster(workers=3, threads=5).sized(100).threads == 5
+    assert Cluster().shared(100) == (1, [None] * 8)
+    assert Cluster().shared(2) == (4, [None] * 2)
+    assert Cluster(workers=3).shared(100) == (2, [None] * 3)
+    assert Cluster(workers=3, threads=5).shared(100) == (5, [None] * 3)
 
 
 def test_every_card_gets_as_many_points_as_asked(monkeypatch):
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    assert Cluster().sized(100) == cluster.Local(2, 4, ("0", "3"))
-    assert Cluster(per_card=2).sized(100) == cluster.Local(4, 2, ("0", "3", "0", "3"))
+    assert Cluster().shared(100) == (4, ["0", "3"])
+    assert Cluster(per_card=2).shared(100) == (2, ["0", "3", "0", "3"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert Cluster(workers=1).sized(100).cards == (None,)
+    assert Cluster(workers=1).shared(100) == (8, [None])
 
 
 def test_an_unreachable_scheduler_says_what_to_check(tiny):
