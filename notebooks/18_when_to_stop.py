@@ -49,7 +49,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 import numpy as np
 
 from lib import experiments, records
-from lib.beyond.penalties import paired_interval
+from lib.press.readings import paired_interval
 from lib.suspects import presets
 from lib.suspects.stop_rules import RULES, chosen
 

@@ -146,7 +146,7 @@ class DualRuns(Recordable):
                 done = {"rows": found, "seconds": time.perf_counter() - begun}
                 if resume:
                     with atomic(path) as part:
-                        part.write_text(json.dumps(done))
+                        part.write_text(json.dumps(done), encoding="utf-8")
             rows += done["rows"]
             seconds += done["seconds"]
         for path in paths if resume else ():
@@ -160,7 +160,7 @@ class DualRuns(Recordable):
 def _read(path: Path) -> dict | None:
     """A finished block; None for none, or one that is damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

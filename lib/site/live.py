@@ -21,7 +21,7 @@ from .. import identity
 from ..paths import BUILD
 from ..press.chapters import find
 from ..sweeps.point import PointTask, run_point
-from ..sweeps.store import NOTEBOOK, PointStore, point_id, seal_of
+from ..sweeps.store import NOTEBOOK, PointStore, point_name, seal_of
 
 STORE = BUILD / "live"
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")  # numbers may change with them
@@ -43,7 +43,7 @@ def run_live(name: str, threads: int = 1, folder: Path = STORE) -> LiveChapter:
     path, code = find(name), identity.of_notebook(find(name))
     told = " ".join([sys.version, *map(version, LIBRARIES)])
     store = PointStore(folder / hashlib.sha256(told.encode()).hexdigest()[:8]).open(create=True)
-    point = f"{point_id(path.stem, SMOKE)}-{code.id}"
+    point = point_name(path, SMOKE, code)
     mark, _ = store.look(point)
     again = seal_of(mark) if mark and mark["state"] == "failed" else ""
     task = PointTask(str(store.folder), point, str(path), SMOKE, code, threads, seen=again)

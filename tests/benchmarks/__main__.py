@@ -20,7 +20,8 @@ import torch
 
 from lib import experiments
 from lib.beyond import presets as beyond_presets
-from lib.beyond import two_gradients
+from lib.beyond import scans, two_gradients
+from lib.beyond.replicas import Single
 from lib.data import DataConfig
 from lib.experiments import Experiment, generator, prepare
 from lib.models import ModelConfig
@@ -28,7 +29,6 @@ from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper import presets
 from lib.paths import ROOT, data_folder
-from lib.replicas import Single
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
 from tests.benchmarks.derivatives import derivatives_benchmark
@@ -178,12 +178,12 @@ def replicas_benchmark() -> None:
     members, cpu = scan.members(0), torch.device("cpu")
 
     def at_once() -> None:
-        two_gradients.follow(two_gradients.start(scan, members, cpu), members, scan.stages)
+        two_gradients.follow(scans.start(scan, members, cpu), members, scan.stages)
 
     def singly() -> None:
         task = experiments.load(scan.data)
         for member in members:
-            (network,) = two_gradients.networks_of(scan, [member], task)
+            (network,) = scans.networks_of(scan, [member], task)
             samples = two_gradients.Samples(task, [member], scan.dual, scan.pool, scan.augment)
             two_gradients.follow(two_gradients.Dual(Single(network), scan.dual, samples), [member], scan.stages)
 

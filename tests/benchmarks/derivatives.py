@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from lib.beyond.penalties import logits_and_sizes, members, penalty, unit_directions
+from lib.beyond.derivatives import unit_directions
+from lib.beyond.penalties import logits_and_sizes, members, penalty
 from lib.gradients import eval_mode
 from lib.models import ModelConfig, build
 

@@ -11,8 +11,9 @@ import nbformat
 
 from lib.paths import ROOT
 from lib.sweeps.cluster import Cluster
-from lib.sweeps.grid import Summary, load, run
-from lib.sweeps.point import Store
+from lib.sweeps.grid import load_sweep
+from lib.sweeps.run import Summary, run_sweep
+from lib.sweeps.store import PointStore
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 POINTS, SECONDS = 8, 4.0
@@ -32,13 +33,15 @@ MANY = """
 import resource, sys, time
 from pathlib import Path
 from unittest.mock import patch
-from lib.sweeps import grid
-from lib.sweeps.point import Store
-one, store = grid.load(Path(sys.argv[1])), Store(Path(sys.argv[2]))
+from lib.sweeps.grid import load_sweep
+from lib.sweeps.run import plan_sweep
+from lib.sweeps.store import PointStore
+from lib.sweeps.table import collect
+one, store = load_sweep(Path(sys.argv[1])), PointStore(Path(sys.argv[2]))
 begun = time.perf_counter()
-planned = grid.plan(one, store)
+planned = plan_sweep(one, store)
 middle = time.perf_counter()
-table = grid.collect_table(store, one)
+table = collect(store, one)
 seconds = time.perf_counter() - middle
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
@@ -64,7 +67,7 @@ def sweep_of(folder: Path, what: str) -> Path:
 
 
 def timed(path: Path, store: Path, workers: int) -> Summary:
-    summary = run(load(path), Store(store), Cluster(workers=workers, threads=1), tell=lambda _: None)
+    summary = run_sweep(load_sweep(path), PointStore(store), Cluster(workers=workers, threads=1), tell=lambda _: None)
     assert summary.done == POINTS, summary.lines()
     return summary
 
@@ -72,7 +75,7 @@ def timed(path: Path, store: Path, workers: int) -> Summary:
 def sweep_benchmark() -> None:
     """Overhead of a point, two workers against one, and 10,000 simulated points."""
     from tests.benchmarks.__main__ import report
-    from tests.test_sweep import simulate
+    from tests.sweeps.tiny import simulate
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
