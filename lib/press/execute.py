@@ -15,6 +15,7 @@ from typing import Any
 
 from ..progress import bar
 
+NO_NUMBERS = True
 START_TIMEOUT = 300  # seconds for a kernel to answer: on a crowded machine that is long after it was started
 
 

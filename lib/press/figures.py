@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+NO_NUMBERS = True
 WIDTH = 5.8  # inches; at 390 px of screen an 11-point letter is still about 9 px high
 
 plt.style.use(Path(__file__).with_name("book.mplstyle"))

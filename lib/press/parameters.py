@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin
 
+NO_NUMBERS = True
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "Optional": Optional}
 
 

@@ -12,6 +12,8 @@ from ..experiments import Machine
 from ..records import Store, device_name, history_frame
 from ..runs import code_of
 
+NO_NUMBERS = True
+
 # Two trainings of the same code on different processors drift apart by rounding. Over the first
 # few epochs they stay within this much of each other: |a - b| <= ABSOLUTE + RELATIVE * |b|.
 RELATIVE, ABSOLUTE = 5e-3, 2e-3
