@@ -18,6 +18,7 @@ from lib.press import chapters, readings
 from lib.press.chapters import execute, find, names, singles
 from lib.press.claims import claims_of
 from lib.press.parameters import Parameter, ParameterError, parameters
+from lib.press.show import CLAIM
 from lib.site.build import SETUP, Published, cell_problems, copy_notebooks
 from lib.site.live import run_live
 from lib.sweeps.point import numbers_of
@@ -435,6 +436,11 @@ def test_nbval_passes_on_what_is_the_same_within_tolerance(tmp_path):
         metadata={"nbval": {"tol": [0, 0.02]}},
     )  # fmt: skip
     assert near.returncode == 0, near.stdout
+    code = nbval(
+        tmp_path, "print(\"2 s in all; code 0123ab (older code).\")",
+        outputs=stream("2 s in all; code 4567cd and 89ef (checked by today's code and today's code).\n"),
+    )  # fmt: skip
+    assert code.returncode == 0, code.stdout  # which code made a number is a remark, never a failure
 
 
 @pytest.mark.slow
@@ -448,6 +454,14 @@ def test_nbval_passes_on_what_is_the_same_within_tolerance(tmp_path):
             "Cell outputs differ",
         ),
         ({"source": "print(1)", "count": None}, "never executed"),
+        (
+            {
+                "source": "print(1)",
+                "outputs": [{"output_type": "display_data", "data": {}, "metadata": {CLAIM: {"live": False}}}],
+                "metadata": {"nbval": {"tol": [0, 0.02]}},
+            },
+            "a tolerance, although its claims are replayed",
+        ),
         ({"source": "print(1)"}, "Unexpected output fields"),
         (
             {
