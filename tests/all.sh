@@ -24,5 +24,5 @@ if [ -n "$stale" ]; then
   "$python" -m pytest -q -n "$jobs" --dist loadfile -p no:cacheprovider --nbval $stale
   "$python" -m tests.kept passed $stale
 fi
-# -rs: what is skipped is said, and why
-"$python" -m pytest -q -rs -n "$jobs" --dist loadgroup "${slow[@]}" tests "$@"
+# -rfEs: what failed, and what is skipped and why
+"$python" -m pytest -q -rfEs -n "$jobs" --dist loadgroup "${slow[@]}" tests "$@"

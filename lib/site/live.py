@@ -46,7 +46,7 @@ def run_live(name: str, threads: int = 1, folder: Path = STORE) -> LiveChapter:
     point = point_name(path, SMOKE, code)
     mark, _ = store.look(point)
     again = seal_of(mark) if mark and mark["state"] == "failed" else ""
-    task = PointTask(str(store.folder), point, str(path), SMOKE, code, threads, seen=again)
+    task = PointTask(store.folder, point, path, SMOKE, code, threads, seen=again)
     while (ended := run_point(task)).state == "busy":
         time.sleep(0.5)
     if ended.state in ("unstored", "refused"):
