@@ -215,3 +215,12 @@ def test_a_changed_constant_of_the_noise_makes_just_those_older_that_reach_it(co
     path.write_text(text.replace("count = round(noise_rate", "count = int(noise_rate"))
     older = {kind for kind, id in kinds(copy).items() if id != before[kind]}
     assert older == set(before) - {"circle", "pairs", "published"}
+
+
+def test_an_edit_of_a_wing_leaves_the_points_of_other_sweeps_as_they_are(copy):
+    """The sweep over noise levels runs trainings of the paper: what suspects are does not concern it."""
+    before = points(copy)
+    for path in (copy / "suspects").glob("*.py"):
+        path.write_text(path.read_text(encoding="utf-8") + "\nX = 1\n", encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace("return ", "return 0, "), encoding="utf-8")
+    assert points(copy) == before

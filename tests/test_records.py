@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAng
 from lib.paper.kernels import KernelMachine
 from lib.paths import RECORDS, ROOT
 from lib.press.verify import verify
-from lib.records import RecordDamaged, Store, experiment_from, obtain, read_record, write_record
+from lib.records import KINDS, RecordDamaged, Store, experiment_from, obtain, read_record, write_record
 from lib.runs import Runs
 from lib.train import Machine, TrainConfig, TrainingDiverged
 
@@ -320,6 +321,39 @@ def test_all_records_of_the_book_are_whole():
     assert set(json.loads((RECORDS / "checks.json").read_text())) <= keys
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_of_the_books_records_is_what_todays_code_gives(kind, tmp_path):
+    """Of each kind the record that took least, of those that need no download."""
+    store = Store(RECORDS)
+    small = [path for path in store.paths() if path.name.startswith(("digits", "circle", "clusters"))]
+    runs = [(run.provenance["seconds"], path) for path in small if (run := store.run(path)).experiment.kind == kind]
+    if not runs:
+        pytest.skip("all records of this kind need MNIST or CIFAR-10")
+    path = min(runs)[1]
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    result = verify(copy)
+    assert result.agrees, result.worst
+
+
+def test_replaying_a_chapter_loads_its_own_wing_and_no_other(tmp_path):
+    code = """
+import sys
+from lib.paper import dynamics, presets
+from lib.press import chapters, claims, figures, readings, show
+from lib import experiments, records
+runs = records.obtain(experiments.with_seeds(presets.wide("cpu", 32, 0.4), 3))
+assert not any(run.live for run in runs)
+print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("lib.")}))
+"""
+    env = os.environ | {"CLEAN_PRIORITY_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    loaded = ast.literal_eval(done.stdout)
+    assert {"paper", "press", "records"} <= set(loaded)
+    assert not {"suspects", "beyond", "sweeps", "site"} & set(loaded), loaded
+
+
 def test_early_stop_is_the_first_epoch_of_least_test_error(trained):
     rows = trained.history.head(4).assign(test_error=[0.5, 0.1, 0.3, 0.1], ratio=[1.0, 2.0, 3.0, 4.0])
     run = replace(trained, history=rows)
@@ -339,14 +373,13 @@ def test_recording_needs_no_jupyter(quick, tmp_path):
     """On a bare GPU machine there is no papermill, jupytext, IPython or jupyter-book."""
     code = textwrap.dedent(f"""
         import sys
-        missing = "IPython papermill jupytext jupyter_book nbformat nbclient dask ipykernel tqdm torchvision"
+        missing = "IPython papermill jupytext jupyter_book nbformat nbclient dask ipykernel tqdm torchvision click"
         for name in missing.split():
             sys.modules[name] = None
         import json
         from lib import records
         from lib.press import chapters, claims, figures, show
         from lib.site import build
-        from lib import __main__
         runs = records.obtain([records.experiment_from(json.loads('''{json.dumps(experiments.as_dict(quick))}'''))])
         show.markdown(runs.provenance_line())
         print(len(runs[0].history))
