@@ -79,7 +79,8 @@ show.markdown(
 # Three functions are the whole of it. Some labels of each class become the other one (§ 2). A step of gradient descent
 # moves the weights against the gradient of the mean loss (Eq. 4). And the *subset gradient* sums, over the samples of
 # one subset, how far the output $f$ is from the label $y$ times the derivative of the logit, $(f - y)\,\nabla h$
-# (Eq. 5), which is the gradient of that subset's summed logistic loss.
+# (Eq. 5), which is the gradient of that
+# subset's summed logistic loss. Before any training, of each class:
 
 # %% nbval={"tol": [0.02, 0.01]}
 import torch
@@ -118,7 +119,7 @@ for c, name in enumerate(task.class_names):
     clean = subset_gradient(first.model, images[mine & ~wrong], given[mine & ~wrong])
     noise = subset_gradient(first.model, images[mine & wrong], given[mine & wrong])
     cosine = torch.cosine_similarity(clean, noise, dim=0)
-    print(f"class {name}, at the start: ratio of lengths {clean.norm() / noise.norm():.2f}, cosine {cosine:.3f}")
+    print(f"class {name}: ratio {clean.norm() / noise.norm():.2f}, cosine {cosine:.3f}")
 
 # %% [markdown]
 # The rightly labelled samples of a class pull one way, the mislabelled ones the other, and the
@@ -150,7 +151,7 @@ run_epoch(
 moved = max((a - b).abs().max().item() for a, b in zip(plain.parameters(), library.parameters(), strict=True))
 assert apart < 1e-6, apart
 assert moved < 1e-6, moved
-print("The same labels, subset gradients and step as the library's, to 1e-6.")
+show.markdown("The same labels, subset gradients and step as the library's, to $10^{-6}$.")
 
 # %% [markdown]
 # ## The test error falls, then rises
