@@ -39,4 +39,4 @@ lab: install  ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks
 
 clean:  ## remove what was built (records and data stay)
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build build .pytest_cache .ruff_cache .import_linter_cache

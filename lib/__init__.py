@@ -8,10 +8,10 @@ and ``runs`` (run once, replay for ever), ``identity`` (which code made a
 number). Below them: ``files``, ``paths``, ``progress``, ``checkpoint``,
 ``hardware``, ``words``.
 
-Wings, none of which imports another: ``press`` (what a chapter is made of),
-which the others may use; ``paper`` (its own measurements), ``beyond`` (the
-three experiments that go on), ``suspects`` (which labels are wrong),
-``sweeps`` (many runs of a notebook); and above them all ``site``, the book.
+``press`` (what a chapter is made of) stands on the core. The wings use both
+and not each other: ``paper`` (its own measurements), ``beyond`` (the three
+experiments that go on), ``suspects`` (which labels are wrong), ``sweeps``
+(many runs of a notebook). Above them all is ``site``, the book.
 
 Inside the book this package is ``lib``, installed from outside it is
 ``clean_priority``. Importing it imports none of its modules.

@@ -213,8 +213,12 @@ def sweep(**options: object) -> int:
 
 @verb("suspects", anywhere=True)
 @click.argument("source", type=PATH)
-@click.option("--image-column", metavar="NAME", help="Of a table, or array of a .npz (default: image).")
-@click.option("--label-column", metavar="NAME", help="Of a table, or array of a .npz (default: label).")
+@click.option(
+    "--image-column", metavar="NAME", help="Of a table (default: image), or array of a .npz (default: images)."
+)
+@click.option(
+    "--label-column", metavar="NAME", help="Of a table (default: label), or array of a .npz (default: labels)."
+)
 @click.option("--root", type=PATH, metavar="DIR", help="That paths in a .csv begin from (default: its own).")
 @click.option("--out", type=PATH, default=Path("suspects"), show_default=True, metavar="DIR")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote into --out.")
@@ -234,8 +238,8 @@ def suspects(**options: object) -> None:
 
     \b
       a folder        with a folder of images for each class
-      a .csv          with a column of image paths and one of labels
-      a .npz          with arrays images (or embeddings) and labels
+      a .csv or .tsv  with a column of image paths and one of labels
+      a .npz          with arrays images (or embeddings, or inputs) and labels
 
     One network is trained on the labels as they are, and stops by itself; then every label is judged. Written into
     --out: suspects.csv (a row a sample, the most suspicious first), noise.json (noise rate and transition matrix, with
@@ -318,7 +322,10 @@ def _verified(path: Path, epochs: int) -> bool:
 @verb("data", anywhere=True)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def data(names: Sequence[str]) -> None:
-    """Fetch data sets (digits, mnist, fashion_mnist, cifar10) and say where they are; without a name, list them."""
+    """Fetch data sets and say where they are; without a name, list them.
+
+    mnist, fashion_mnist and cifar10 are downloaded once; digits and clusters need no fetching.
+    """
     from .data import NAMES, DataConfig, load
 
     folder = data_folder()
@@ -355,8 +362,16 @@ def _program(name: str, what: str, command: Sequence[str]) -> None:
     verb(name)(body)
 
 
-_program("test", "Lint, unit, notebook and book tests.", ["bash", str(ROOT / "tests" / "all.sh")])
-_program("test-all", "All of `test`, and what is slow.", ["bash", str(ROOT / "tests" / "all.sh"), "--slow"])
+_program(
+    "test",
+    "Lint, contract, unit and notebook tests, chapters that changed; after -- options of pytest: test -- -k NAME.",
+    ["bash", str(ROOT / "tests" / "all.sh")],
+)
+_program(
+    "test-all",
+    "All of `test`, and what is slow: kills, browsers, the site, clusters, a sample of records.",
+    ["bash", str(ROOT / "tests" / "all.sh"), "--slow"],
+)
 _program("bench", "Benchmarks, side by side.", [sys.executable, "-m", "tests.benchmarks"])
 
 if __name__ == "__main__":

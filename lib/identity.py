@@ -8,7 +8,7 @@ same code; a changed constant, default or operator is other code for whatever
 reaches it, and for nothing else.
 
 A module that says ``NO_NUMBERS = True`` holds plumbing that no number depends
-on; nothing is followed into it. What is looked up by a text (``"angles:Angle"``)
+on; nothing is followed into it. What is looked up by a text (as in `records.KINDS`)
 is not followed either.
 """
 

@@ -3,7 +3,7 @@
 A record is one Parquet file: the history of one experiment, a row an epoch,
 with its provenance (settings, device, date, seconds, versions, identity of the
 code) in the file's metadata, so that the two are never apart. It is found by
-the experiment's key alone and never written again; ``checks.json`` beside the
+the experiment's key alone and replaced only when it is recorded afresh; ``checks.json`` beside the
 records says which code later gave the same numbers. Records of the book lie in
 ``book/records``; a reader's own runs in ``<data folder>/records``.
 """

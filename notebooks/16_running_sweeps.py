@@ -62,7 +62,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import experiments, records
+from lib import experiments, paths, records, words
 
 chapters.check_parameters("16_running_sweeps", globals())
 count = chapters.default(seeds, 3)
@@ -95,9 +95,8 @@ print((folder / "live.yml").read_text(encoding="utf-8"))
 def terminal(*arguments: str) -> int:
     """Run ``python -m lib sweep`` as in a terminal, print what it says, and return its exit status."""
     command = [sys.executable, "-m", "lib", "sweep", str(folder / "live.yml"), *arguments]
-    root = Path(chapters.__file__).parent.parent
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
-    done = subprocess.run(command, cwd=root, **both)
+    done = subprocess.run(command, cwd=paths.ROOT, **both)
     print(done.stdout.replace(str(folder), "FOLDER"))
     return done.returncode
 
@@ -114,9 +113,9 @@ status += [terminal("--workers", "1", "--threads", "1", "--store", str(folder / 
 status += [terminal("--workers", "2", "--threads", "1", "--store", str(folder / "two"))]
 
 # %% [markdown]
-# Each point is now a folder of the store, named by a hash of the notebook, its parameters and the code in `lib`: the
-# executed notebook, its numbers, and a mark that was written last and holds the checksums of both. The same command
-# again therefore finds every point done. It would run what is missing, what failed, what a changed file or changed code
+# Each point is now a folder of the store, named by hashes of the notebook's name and parameters and of the code
+# that it reaches. It holds the executed notebook, its numbers, and a mark that was written last and has the checksums of
+# both. The same command again therefore finds every point done. It would run what is missing, what failed, what a changed file or changed code
 # has made stale; so a sweep can be killed at any moment, and two may share a store.
 
 
@@ -221,7 +220,7 @@ for store, workers in (("one", 1), ("two", 2)):
     perminute = f"{60 * workers / seconds.mean():.1f}"
     rows.append([str(workers), f"{seconds.mean():.1f} s", claims.spread(beyond) + " s", perminute])
 processor = records.device_name(experiments.Machine("cpu").resolve(), 1)
-show.markdown(f"Measured on {records.count(os.cpu_count(), 'core')}, each worker on {processor}:")
+show.markdown(f"Measured on {words.count(os.cpu_count(), 'core')}, each worker on {processor}:")
 show.table(
     rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
 )
@@ -247,7 +246,8 @@ stores.cleanup()
 # ```
 #
 # Workers need this repository, its environment and the data folder with the store at the same paths, so on a file
-# system that all of them share and that has file locks (NFS 4 and Lustre have). A worker whose code differs refuses to
+# system that all of them share and that has file locks (NFS 4 and Lustre have). They must find `lib`: in the environment
+# of `make install` they do, in any other set `PYTHONPATH` to the book's folder. A worker whose code differs refuses to
 # run anything. On a machine of several cards start one worker for each, with `CUDA_VISIBLE_DEVICES=0 dask worker ...`
 # and so on. Dask's processes trust each other: keep them in a network of your own, or use its TLS settings.
 #
@@ -289,8 +289,8 @@ stores.cleanup()
 #
 # ## Try it yourself
 #
-# Write a sweep of this chapter's grid that also varies `seeds` of the first chapter over 1 and 3. How many of its points
-# does `--plan` call done, in the store of this chapter?
+# Copy the YAML above into a file and run it with `--store mine`. Then take `seeds` out of its `parameters` and vary it over
+# 1 and 3 in the grid. How many of the points does `--plan --store mine` call done?
 #
 # <details><summary>Solution</summary>
 #

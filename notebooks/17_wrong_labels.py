@@ -17,7 +17,7 @@
 #
 # Whoever has labels wants to know which are wrong. The paper's mechanism says how to see it: samples of one class have model
 # derivatives that point one way, and a wrong label turns a sample against its class, early in one training. This chapter makes a
-# tool of that, `lib.suspects.judgement`, and holds it against the ones that people use. In short: on handwritten digits one training
+# tool of that, `lib.suspects.judge`, and holds it against the ones that people use. In short: on handwritten digits one training
 # in place of five finds more, by far the most where classes are taken for one another; in some cells at the boundary between
 # classes, with a rare class or with a weak network, other methods win, and the chapter says where.
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must pass: lint, the import contract, unit tests and golden runs, the kept notebooks' numbers, and every
-# chapter live at smoke. What has not changed since it last passed here is not run again (its code, its notebook, what it
-# is compared with). With --slow also what takes long: kills, full disks, browsers, the site, clusters, records verified.
+# chapter live at smoke. A notebook that has not changed since it last passed here is not run again (its code, its
+# outputs, the records). With --slow also what takes long: kills, full disks, browsers, the site, clusters, records verified.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from lib.beyond.scans import DualPath, DualScan
 
 from lib.beyond.penalties import SelectiveTraining
+from lib.beyond.scans import DualPath, DualScan
 from lib.beyond.two_gradients import DualConfig
 from lib.data import DataConfig
 from lib.experiments import Experiment, Recordable

@@ -85,7 +85,7 @@ def test_verify_names_what_it_could_not_check_and_goes_on(tmp_path, capsys, monk
         whole = min((ROOT / "book" / "records").glob(pattern))
         (tmp_path / whole.name).write_bytes(whole.read_bytes())
     kept = []
-    for _ in range(2):  # the first may stamp what older code has recorded
+    for _ in range(2):  # the first may note a check of what older code has recorded
         assert main(["--data", str(tmp_path / "none"), "records", "verify", "--epochs", "1"]) == 1
         shown = capsys.readouterr().out
         assert "agrees  digits" in shown

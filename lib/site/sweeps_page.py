@@ -143,7 +143,7 @@ def _provenance(one: Collected) -> str:
 
 
 def _code(notebook: str, made_by: Iterable[str]) -> str:
-    """The code that made a table, and whether that is what the notebook and all that it imports are today."""
+    """The code that made a table, and whether that is what the notebook and all that it reaches are today."""
     path = NOTEBOOKS / f"{notebook}.ipynb"
     if not path.exists():
         return listed(made_by)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when the first of them is asked for: whoever wants one room loads no other."""
+    """The public names, imported when the first is asked for: who imports one module of the package loads no other."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .command import find_suspects

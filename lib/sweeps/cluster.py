@@ -62,7 +62,7 @@ class Cluster:
 def need_dask() -> None:
     """RuntimeError where Dask is not installed."""
     if find_spec("distributed") is None:
-        raise RuntimeError("sweeps need Dask: pip install -e '.[sweep]' in the book's folder")
+        raise RuntimeError("sweeps need more packages, Dask among them: pip install '<the book's folder>[sweep]'")
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def small(tmp_path, monkeypatch):
     """A book of one chapter: the path of its notebook."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for room in (build, ledger, chapters):
-        monkeypatch.setattr(room, "NOTEBOOKS", folder)
+    for module in (build, ledger, chapters):
+        monkeypatch.setattr(module, "NOTEBOOKS", folder)
     cells = [
         new_markdown_cell("# Tiny\n\nOne line: naïve."),
         new_code_cell(f"{SETUP}\nfrom lib.press import chapters", execution_count=1),

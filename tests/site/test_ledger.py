@@ -9,7 +9,7 @@ import pytest
 from lib.press import chapters
 from lib.press.claims import Claim
 from lib.press.show import CLAIM
-from lib.site import ledger as ledger_room
+from lib.site import ledger as ledger_module
 from lib.site.ledger import all_claims, kept_profiles, ledger, summary
 
 
@@ -41,8 +41,8 @@ def executed(path: Path, *claims: Claim) -> None:
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """The folder of a book of one chapter, kept at two profiles."""
-    for room in (ledger_room, chapters):
-        monkeypatch.setattr(room, "NOTEBOOKS", tmp_path / "notebooks")
+    for module in (ledger_module, chapters):
+        monkeypatch.setattr(module, "NOTEBOOKS", tmp_path / "notebooks")
     executed(tmp_path / "notebooks" / "01_a.ipynb", claim("smoke", seeds=3), claim("paper", seeds=5))
     return tmp_path / "notebooks"
 

@@ -32,8 +32,8 @@ def source(tmp_path):
 
 @pytest.fixture
 def nothing_computed(monkeypatch):
-    for room in ("judgement", "command"):
-        monkeypatch.setattr(f"lib.suspects.{room}.judge", lambda *_, **__: pytest.fail("something was computed"))
+    for module in ("judgement", "command"):
+        monkeypatch.setattr(f"lib.suspects.{module}.judge", lambda *_, **__: pytest.fail("something was computed"))
 
 
 def run(*arguments) -> int:

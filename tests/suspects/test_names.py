@@ -1,4 +1,4 @@
-"""The package's own names: each means what its room defines, and a room is loaded alone."""
+"""The package's own names: each means what its module defines, and a module is loaded alone."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("room", "name"),
+    ("module", "name"),
     [
         ("command", "find_suspects"),
         ("early_stop", "Recipe"),
@@ -35,8 +35,8 @@ def loaded_by(statement: str) -> set[str]:
         ("report", "Suspects"),
     ],
 )
-def test_names_are_those_of_their_rooms(room, name):
-    assert getattr(suspects, name) is getattr(import_module(f"lib.suspects.{room}"), name)
+def test_names_are_those_of_their_rooms(module, name):
+    assert getattr(suspects, name) is getattr(import_module(f"lib.suspects.{module}"), name)
     assert name in dir(suspects)
     assert name in suspects.__all__
 

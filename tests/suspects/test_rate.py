@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from lib.suspects import judgement
-from lib.suspects import rate as room
+from lib.suspects import rate as module
 from lib.suspects.early_stop import Recipe
 from lib.suspects.judgement import judge
 from lib.suspects.rate import instead_of, likelihood
@@ -110,11 +110,11 @@ def test_of_labels_that_do_not_go_anywhere_nothing_is_said(kind):
 
 
 def test_many_labels_are_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(room, "MOST", 100)
+    monkeypatch.setattr(module, "MOST", 100)
     h = np.tile([3.0, 0.0], (1001, 1))
     given = (np.arange(1001) >= 500).astype(int)  # sorted by class: the first hundred are all of one
     found = likelihood(h, given)
-    assert found.given.shape == (len(room.SHARPNESS), 100)
+    assert found.given.shape == (len(module.SHARPNESS), 100)
     assert (found.given[-1] > 0.5).sum() == 50
 
 

@@ -38,13 +38,13 @@ def test_a_kernel_that_always_dies_is_a_failure_after_its_retries(tiny, address)
 
 
 @pytest.mark.parametrize(
-    ("room", "without"),
+    ("module", "without"),
     [
         ("sweeps.run", ("dask", "distributed", "papermill")),
         ("sweeps.point", ("dask", "distributed", "papermill", "torch", "pandas")),
     ],
 )
-def test_nothing_is_imported_before_it_is_needed(room, without):
-    code = f"import sys, lib.{room}; print([m for m in sys.modules if m.split('.')[0] in {without}])"
+def test_nothing_is_imported_before_it_is_needed(module, without):
+    code = f"import sys, lib.{module}; print([m for m in sys.modules if m.split('.')[0] in {without}])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.stdout.strip() == "[]", done.stderr
