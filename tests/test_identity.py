@@ -1,5 +1,6 @@
 """Which code made a number: what counts, what does not, and what is followed. On copies of the package."""
 
+import json
 import re
 import shutil
 
@@ -107,13 +108,6 @@ def test_a_local_variable_is_not_the_module_of_its_name(package):
     assert of_train(package) == before
 
 
-def test_a_default_is_looked_up_outside_the_function(package):
-    (package / "train.py").write_text("from .noise import RATE\n\n\ndef train(RATE=RATE):\n    return RATE\n")
-    before = of_train(package)
-    (package / "noise.py").write_text(NOISE.replace("0.5", "0.6"))
-    assert of_train(package) != before
-
-
 def test_a_table_filled_by_later_lines_is_one_definition(package):
     text = "TABLE = {}\nTABLE.update(a=1)\n\n\ndef train(labels):\n    return TABLE\n"
     (package / "train.py").write_text(text)
@@ -129,6 +123,111 @@ def test_plumbing_is_not_followed(package):
     assert of_train(package) == before
 
 
+TWO = "from . import a, b\n\n\ndef train(x):\n    return a.K - 3 * b.K + a.f(x) - b.f(x), a.L, a.T\n"
+GIVEN = {"K": "K = 5\n", "f": "def f(x):\n    return K * x\n", "L": "L = 1\n", "T": "T = 1\n"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": "K = 1\n", "b": "K = 2\n"}, {"a": "K = 2\n", "b": "K = 1\n"}),  # exchanged constants of one name
+        ({"train": TWO}, {"train": TWO.replace("a.f(x) - b.f(x)", "b.f(x) - a.f(x)"), "a": "K = 6\n"}),
+        ({"a": "L = [1]\nL.append(2)\nL = L + [3]\n"}, {"a": "L = [1]\nL = L + [3]\nL.append(2)\n"}),  # their order
+        ({"a": "if True:\n    def f(x): return 2 * x\n"}, {"a": "if True:\n    def f(x): return 3 * x\n"}),
+        ({"a": "T = {}\nT['k'] = 1\n"}, {"a": "T = {}\nT['k'] = 2\n"}),
+        ({"a": "class T: pass\nB = T.x = 1\n"}, {"a": "class T: pass\nB = T.x = 2\n"}),
+        ({"a": "import torch\ntorch.set_x(1)\n"}, {"a": "import torch\ntorch.set_x(2)\n"}),  # concerns all of it
+    ],
+)
+def test_what_changes_numbers_changes_the_identity(package, one, other):
+    both = []
+    for texts in (one, other):
+        (package / "train.py").write_text(texts.get("train", TWO))
+        for name in ("a", "b"):
+            text = texts.get(name, "")
+            defined = re.findall(r"(?m)^(?:    def |def |class )?(\w+)", text)
+            (package / f"{name}.py").write_text(text + "".join(GIVEN[one] for one in GIVEN if one not in defined))
+        both.append(of_train(package))
+    assert both[0] != both[1]
+
+
+def test_what_an_error_carries_counts_and_what_it_says_does_not(package):
+    text = "def train(x):\n    raise ValueError('no', x, 2)\n"
+    (package / "train.py").write_text(text)
+    before = of_train(package)
+    (package / "train.py").write_text(text.replace("'no'", "f'never {x}'"))
+    assert of_train(package) == before
+    (package / "train.py").write_text(text.replace("x, 2", "2, x"))
+    assert of_train(package) != before
+
+
+def test_types_of_arguments_and_texts_of_assertions_do_not_count(package):
+    (package / "train.py").write_text("def train(x):\n    assert x, 'nothing'\n    return x\n")
+    before = of_train(package)
+    (package / "train.py").write_text("def train(x: int) -> 'int':\n    assert x, 'something'\n    return x\n")
+    assert of_train(package) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .noise import RATE\n\n\ndef train(RATE=RATE):\n    return RATE\n",
+        "from .noise import RATE\n\n\ndef train(x):\n    return [RATE for RATE in RATE]\n",
+        "from . import noise\n\n\ndef train(x):\n    return getattr(noise, x)\n",
+        "from . import marks\n\n\ndef train(x):\n    return getattr(marks, x)\n",
+    ],
+)
+def test_a_name_is_looked_up_where_python_does(package, text):
+    (package / "marks").mkdir()
+    (package / "marks" / "__init__.py").write_text("from ..noise import flip\n")
+    (package / "train.py").write_text(text)
+    before = of_train(package)
+    (package / "noise.py").write_text(NOISE.replace("0.5", "0.6"))
+    assert of_train(package) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .noise import *\n\n\ndef train(x):\n    return flip(x)\n",
+        "def train(x):\n    from .noise import train\n\n    return train(x)\n",
+        "def train(x):\n    from .noise import flip\n\n\ndef other(x):\n    from .other import flip\n",
+    ],
+)
+def test_imports_that_cannot_be_told_apart_are_refused(package, text):
+    (package / "train.py").write_text(text)
+    with pytest.raises(ValueError, match="means something else there too"):
+        of_train(package)
+
+
+def test_what_another_file_says_is_not_remembered(package):
+    """A worker lives long, and files change."""
+    for name in ("one", "two"):
+        (package / f"{name}.py").write_text(f"def flip(x):\n    return '{name}', x\n")
+    (package / "marks").mkdir()
+    (package / "marks" / "__init__.py").write_text("from ..one import flip\n")
+    (package / "train.py").write_text("from . import marks\n\n\ndef train(x):\n    return marks.flip(x)\n")
+    before = of_train(package)
+    (package / "marks" / "__init__.py").write_text("from ..two import flip  # \n")
+    assert of_train(package) != before
+
+
+def test_a_notebook_is_its_code_however_it_is_divided(package, tmp_path):
+    def of(*cells):
+        told = [{"cell_type": "code", "source": [cell]} for cell in cells]
+        (tmp_path / "n.ipynb").write_text(json.dumps({"cells": told}), encoding="utf-8")
+        return identity.of_notebook(tmp_path / "n.ipynb", package).id
+
+    whole = of("%matplotlib inline\nfrom lib import noise", "x = noise.flip([1])")
+    assert of("%matplotlib inline", "# words\nfrom lib import noise\nx = noise.flip([1])", "") == whole
+    assert of("%matplotlib agg\nfrom lib import noise", "x = noise.flip([1])") != whole
+    assert of("%matplotlib inline\nfrom lib import noise", "x = noise.flip([2])") != whole
+    star = of("from lib.noise import *", "x = flip([1])")
+    (package / "noise.py").write_text(NOISE.replace("0.5", "0.6"))
+    assert of("%matplotlib inline\nfrom lib import noise", "x = noise.flip([1])") != whole  # followed, magic or not
+    assert of("from lib.noise import *", "x = flip([1])") != star
+
+
 def test_an_import_from_elsewhere_counts_by_what_it_is(package):
     (package / "train.py").write_text("from math import log\n\n\ndef train(labels):\n    return log(labels)\n")
     before = of_train(package)
@@ -140,7 +239,7 @@ def test_the_same_in_every_version_of_python(package):
     """A literal: if it changes with the version, records of one are older code in another."""
     text = 'def train(x):\n    return f"{x + 1} is {x!r:>4}", [y for y in x if y], x[1:], lambda z, *a: z\n'
     (package / "train.py").write_text(text)
-    assert of_train(package) == "099b3b01081d"
+    assert of_train(package) == "d7c35d810e0f"
 
 
 def test_what_is_not_there_is_named(package, tmp_path):
