@@ -110,11 +110,12 @@ class Store:
         """
         return _checks(self.folder / CHECKS).get(key, {})
 
-    def add_check(self, key: str, check: Mapping[str, Any]) -> None:
-        """Note what today's code gave. Processes may do so side by side."""
+    def note_check(self, key: str, check: Mapping[str, Any] | None) -> None:
+        """Note what today's code gave, or None for no longer what was noted. Processes may do so side by side."""
         path = self.folder / CHECKS
         with FileLock(self.folder / f".{CHECKS}.lock"):
-            checks = {**_checks(path), key: dict(check)}
+            checks = {name: one for name, one in _checks(path).items() if name != key}
+            checks |= {key: dict(check)} if check else {}
             lines = (f'"{key}": {json.dumps(checks[key], sort_keys=True)}' for key in sorted(checks))
             with atomic(path) as part:  # a line a record
                 part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
@@ -127,6 +128,8 @@ class Store:
 
     def put(self, run: Run) -> None:
         """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
+        if self.check(run.experiment.key):  # it was of the numbers before
+            self.note_check(run.experiment.key, None)
         write_record(self.path(run.experiment), run.history, run.provenance)
 
     def paths(self) -> list[Path]:
@@ -146,9 +149,15 @@ def _checks(path: Path) -> dict[str, dict[str, Any]]:
 def _checks_as_of(path: Path, changed: int, size: int) -> dict[str, dict[str, Any]]:
     """Read again when the file was changed."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+            raise ValueError("no table of checks")
+        return found
     except ValueError as error:
-        raise RecordDamaged(f"{path} is damaged ({error}): take it from the book's repository again") from error
+        if path.parent == RECORDS:
+            raise RecordDamaged(f"{path} is damaged ({error}): take it from the book's repository again") from error
+        say(f"{path} is damaged ({error}); it was moved to {move_aside(path).name}, and nothing counts as checked")
+        return {}
 
 
 def write_record(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ class Run:
     @property
     def code(self) -> str:
         """The identity of the code that made, or last checked, these numbers."""
-        return self.check.get("identity") or self.provenance.get("identity", "unknown")
+        made_by = self.provenance.get("identity", "unknown")
+        return made_by if made_by == code_of(self.experiment).id else self.check.get("identity", made_by)
 
     @property
     def state(self) -> str:
@@ -53,7 +54,7 @@ class Run:
             return "today's code"
         if self.check.get("identity") != today:
             return "older code"
-        return "today's code" if self.check["made"] else "checked by today's code"
+        return "today's code" if self.check.get("made") else "checked by today's code"
 
     @property
     def early_stop(self) -> int:

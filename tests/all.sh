@@ -25,4 +25,4 @@ if [ -n "$stale" ]; then
   "$python" -m tests.kept passed $stale
 fi
 # -rfEs: what failed, and what is skipped and why
-"$python" -m pytest -q -rfEs -n "$jobs" --dist loadgroup "${slow[@]}" tests "$@"
+"$python" -m pytest -q -rfEs -n "$jobs" --dist loadgroup ${slow[@]+"${slow[@]}"} tests "$@"

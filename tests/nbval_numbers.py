@@ -18,7 +18,7 @@ nbval = pytest.importorskip("nbval.plugin")
 
 NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
 CODE = re.compile(
-    r"code [0-9a-f]+(?: and [0-9a-f]+)* \((?:[a-z]+ )*(?:by )?(?:today's |older )?code[^)]*\)"
+    r"code (?:unknown|[0-9a-f]+)(?: and (?:unknown|[0-9a-f]+))* \((?:[a-z]+ )*(?:by )?(?:today's |older )?code[^)]*\)"
 )  # a remark
 DEFAULT = (1e-6, 1e-9)
 

@@ -271,18 +271,44 @@ def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data):
 
 def test_checks_are_added_by_several_processes_at_once(tmp_path):
     code = "import sys; from pathlib import Path; from lib.records import Store\n"
-    code += "for n in range(20): Store(Path(sys.argv[1])).add_check(f'{sys.argv[2]}{n}', {'identity': 'x'})"
+    code += "for n in range(20): Store(Path(sys.argv[1])).note_check(f'{sys.argv[2]}{n}', {'identity': 'x'})"
     started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=ROOT) for name in "ab"]
     assert [process.wait() for process in started] == [0, 0]
     assert len(json.loads((tmp_path / "checks.json").read_text())) == 40
 
 
-def test_damaged_checks_are_named_and_no_record_is_lost(quick, own_data):
+def test_damaged_checks_are_named_and_no_record_is_lost(quick, own_data, capsys, monkeypatch):
     obtain([quick], progress=False)
     (own_data / "records" / "checks.json").write_text('{"a": ')
-    with pytest.raises(RecordDamaged, match=r"checks\.json is damaged"):
-        obtain([quick])
+    assert not obtain([quick])[0].live
+    assert "nothing counts as checked" in capsys.readouterr().out
     assert Store(own_data / "records").path(quick).exists()
+    monkeypatch.setattr(records, "RECORDS", own_data / "records")  # the book's own is not thrown away unasked
+    for text in ("null", "[]", '{"key": null}'):
+        (own_data / "records" / "checks.json").write_text(text)
+        with pytest.raises(RecordDamaged, match=r"checks\.json is damaged"):
+            obtain([quick])
+
+
+def test_a_check_does_not_outlive_its_record(quick, own_data):
+    run = obtain([quick], progress=False)[0]
+    store = Store(own_data / "records")
+    write_record(store.path(quick), run.history, run.provenance | {"identity": "0ld"})
+    assert verify(store.path(quick)).agrees
+    assert obtain([quick])[0].state == "checked by today's code"
+    store.put(replace(run, provenance=run.provenance | {"identity": "0lder"}))
+    assert obtain([quick])[0].state == "older code"
+
+
+def test_numbers_that_differ_later_take_a_check_back(quick, own_data):
+    run = obtain([quick], progress=False)[0]
+    path = Store(own_data / "records").path(quick)
+    history = run.history.copy()
+    history.loc[4, "noisy_loss"] *= 1.02
+    write_record(path, history, run.provenance | {"identity": "0ld"})
+    assert verify(path, epochs=2).agrees
+    assert not verify(path, epochs=6).agrees
+    assert obtain([quick])[0].state == "older code"
 
 
 def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..experiments import Machine
+from ..progress import say
 from ..records import Store, device_name, history_frame
 from ..runs import code_of
 
@@ -42,23 +43,33 @@ def verify(
     store = Store(path.parent)
     run = store.run(path)
     experiment, history = run.experiment, run.history
+    state, today_code = run.state, code_of(experiment).id  # before the run: files may change while it takes its time
     outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
     today = history_frame(outcome.history)
     timed = list(getattr(experiment, "timed", ()))
     agrees, worst = compare(
         today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
     )
-    if agrees and run.state == "older code":
+    if agrees and state == "older code":
         check = {
-            "identity": code_of(experiment).id,
+            "identity": today_code,
             "made": False,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(machine.resolve(), outcome.threads),
             "rows": len(today),
             "worst": worst,
         }
-        store.add_check(experiment.key, check)
+        _note(store, experiment.key, check)
+    elif not agrees and run.check.get("identity") == today_code:
+        _note(store, experiment.key, None)  # it had agreed on fewer epochs
     return Verification(path, len(today), agrees, worst)
+
+
+def _note(store: Store, key: str, check: dict | None) -> None:
+    try:
+        store.note_check(key, check)
+    except OSError as error:
+        say(f"that could not be noted in {store.folder} ({error})")
 
 
 def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame, histograms: Sequence[str] = ()) -> tuple[bool, str]:
@@ -69,13 +80,15 @@ def compare(today: pd.DataFrame, recorded_rows: pd.DataFrame, histograms: Sequen
     """
     if set(today.columns) != set(recorded_rows.columns):
         return False, f"columns differ: {sorted(set(today.columns) ^ set(recorded_rows.columns))}"
+    if len(today) != len(recorded_rows) or not len(today):
+        return False, f"{len(today)} rows against {len(recorded_rows)}"
     a, b = (table[sorted(today.columns)].astype("float64").copy() for table in (today, recorded_rows))
     for table in (a, b):
         for column in histograms:
             table[column] = table[column].cumsum() / max(1, recorded_rows[column].sum())
     a, b = a.to_numpy(), b.to_numpy()
     excess = np.abs(a - b) / (ABSOLUTE + RELATIVE * np.abs(b))
-    excess = np.where(np.isnan(a) & np.isnan(b), 0.0, excess)
+    excess = np.where((np.isnan(a) & np.isnan(b)) | (a == b), 0.0, excess)
     if np.isnan(excess).any():
         return False, "one has NaN where the other has a number"
     row, column = np.unravel_index(excess.argmax(), excess.shape)
