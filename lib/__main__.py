@@ -30,9 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return mistake.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _told("\nInterrupted. The same command goes on from the last checkpoint.", 130)
-    except BrokenPipeError:  # `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ModuleNotFoundError as missing:
         return _told(f"{missing} in {sys.executable}. Use the Python that `make install` makes: .venv/bin/python")
     except (ValueError, RuntimeError, OSError) as error:
@@ -49,13 +46,15 @@ def _called() -> str:
 
 
 def _name_data_folder(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    if folder == Path():
+        raise click.BadParameter("it names no folder")
     if folder is not None:
         os.environ[DATA_VARIABLE] = str(folder.expanduser().resolve())
 
 
 data_option = click.option(  # before the verb or after it
-    "--data", type=PATH, metavar="DIR", callback=_name_data_folder, expose_value=False,
-    is_eager=True, help=f"Data folder (default: ${DATA_VARIABLE}, else a cache folder of yours).",
+    "--data", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", callback=_name_data_folder,
+    expose_value=False, is_eager=True, help=f"Data folder (default: ${DATA_VARIABLE}, else a cache folder of yours).",
 )  # fmt: skip
 
 
@@ -275,6 +274,8 @@ def records(words: Sequence[str], epochs: int) -> int:
     from .records import Store
 
     verify, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words
+    if len(keys) == len(words) > 1:
+        raise ValueError(f"say what to do with {', '.join(keys)}: list or verify")
     found, failures = 0, 0
     for folder in (RECORDS, data_folder() / "records"):
         paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]

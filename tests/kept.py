@@ -17,54 +17,55 @@ from lib import identity
 from lib.files import atomic
 from lib.paths import BUILD, NOTEBOOKS, RECORDS, ROOT
 from lib.press.chapters import names, singles
+from lib.site import live
 
-PASSED = BUILD / "kept.json"
+PASSED, PENDING = BUILD / "kept.json", BUILD / "kept.pending.json"
 
 
 def stamp(path: Path) -> str:
     """Forty digits for all that a kept notebook's outputs come from."""
-    told = [identity.of_notebook(path).id, hashlib.sha256(path.read_bytes()).hexdigest(), *surroundings()]
+    told = [identity.of_notebook(path).id, _digest(path), live.surroundings(path), *surroundings()]
     return hashlib.sha256(" ".join(told).encode()).hexdigest()[:40]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache
 def surroundings() -> tuple[str, ...]:
-    """What no identity holds: plumbing, how numbers are compared, records, packages."""
-    plumbing = [path for path in (ROOT / "lib").rglob("*.py") if identity.MARK in path.read_text(encoding="utf-8")]
-    files = [*sorted(plumbing), ROOT / "tests" / "nbval_numbers.py", ROOT / "conftest.py", RECORDS / "checks.json"]
+    """How numbers are compared, the records and their checks, the look of figures, packages, Python."""
+    files = [ROOT / "tests" / "nbval_numbers.py", ROOT / "conftest.py", ROOT / "pyproject.toml"]
+    files += [*sorted((ROOT / "lib").rglob("*.mplstyle")), RECORDS / "checks.json", *sorted(RECORDS.glob("*.parquet"))]
     packages = sorted(f"{one.name} {one.version}" for one in distributions())
-    recorded = sorted(path.name for path in RECORDS.glob("*.parquet"))
-    return (
-        *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files),
-        *(hashlib.sha256("\n".join(some).encode()).hexdigest() for some in (packages, recorded)),
-        sys.version,
-    )
+    return *map(_digest, files), hashlib.sha256("\n".join(packages).encode()).hexdigest(), sys.version
 
 
-def passed() -> dict[str, str]:
-    """The stamp with which each notebook passed last."""
+def stamps(path: Path) -> dict[str, str]:
+    """What a file holds of stamps; nothing where there is none."""
     try:
-        return json.loads(PASSED.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def stale() -> list[Path]:
-    """The notebooks that are not as they last passed."""
-    before = passed()
-    paths = [NOTEBOOKS / f"{name}.ipynb" for name in (*names(), *singles())]
-    return [path for path in paths if before.get(path.stem) != stamp(path)]
+def write(path: Path, told: dict[str, str]) -> None:
+    with atomic(path) as part:
+        part.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main(verb: str, *given: str) -> None:
-    """``stale`` prints paths, a line each; ``passed`` stamps those given."""
+    """``stale`` prints the notebooks that are not as they last passed; ``passed`` notes that those given did."""
     if verb == "stale":
-        for path in stale():
-            print(path.relative_to(ROOT))
+        paths = [NOTEBOOKS / f"{name}.ipynb" for name in (*names(), *singles())]
+        now, before = {path.stem: stamp(path) for path in paths}, stamps(PASSED)
+        write(PENDING, now)
+        for path in paths:
+            if before.get(path.stem) != now[path.stem]:
+                print(path.relative_to(ROOT))
         return
-    now = passed() | {Path(name).stem: stamp(Path(name)) for name in given}
-    with atomic(PASSED) as part:
-        part.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    pending = stamps(PENDING)
+    write(PASSED, stamps(PASSED) | {name: pending[name] for name in (Path(one).stem for one in given)})
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def test_importing_lib_needs_nothing_heavy():
         (["run", "2", "-p", "noise_rate", "much"], "noise_rate cannot be 'much'"),
         (["run", "1", "--profile", "paper"], "profile cannot be 'paper'"),
         (["records", "verify", "no-such-record"], "no record fits"),
+        (["records", "verfy", "circle"], "say what to do with verfy, circle: list or verify"),
         (["data", "minst"], "unknown data set 'minst'"),
         (["keep", "99"], "unknown chapter"),
         (["book", "--repository", "nowhere"], "must look like"),
@@ -55,6 +56,20 @@ def test_mistakes_get_a_line_not_a_traceback(arguments, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(("folder", "message"), [("", "it names no folder"), ("README.md", "is a file")])
+def test_a_data_folder_that_is_none_is_refused(folder, message, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["--data", folder, "data"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_any_notebooks_parameters_are_shown(tmp_path, capsys):
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["x: float = 1.0  # a number"]}
+    (tmp_path / "single_run.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    assert main(["parameters", str(tmp_path / "single_run.ipynb")]) == 0
+    assert capsys.readouterr().out == "x: float = 1.0  # a number\n"
 
 
 def test_parameters_are_a_chapters_help(capsys):

@@ -56,6 +56,8 @@ def singles() -> list[str]:
 def find(name: str) -> Path:
     """The notebook that ``name`` (number, name, file) means; ValueError names what there is."""
     stem = Path(name).stem
+    if Path(name).suffix == ".ipynb" and Path(name).is_file():
+        return Path(name).resolve()
     for chapter in names():
         number, _, rest = chapter.partition("_")
         if stem in (chapter, rest, number, number.lstrip("0")):

@@ -18,13 +18,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from .. import identity
-from ..paths import BUILD
+from ..paths import BUILD, NOTEBOOKS
 from ..press.chapters import find
 from ..sweeps.point import PointTask, run_point
 from ..sweeps.store import NOTEBOOK, PointStore, point_name, seal_of
 
 STORE = BUILD / "live"
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")  # numbers may change with them
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib")  # what runs may change with
 SMOKE = {"profile": "smoke"}
 
 
@@ -41,7 +41,7 @@ class LiveChapter:
 def run_live(name: str, threads: int = 1, folder: Path = STORE) -> LiveChapter:
     """A chapter at smoke, run unless the store has it. RuntimeError if it could not be run or stored at all."""
     path, code = find(name), identity.of_notebook(find(name))
-    told = " ".join([sys.version, *map(version, LIBRARIES)])
+    told = " ".join([sys.version, *map(version, LIBRARIES), surroundings(path)])
     store = PointStore(folder / hashlib.sha256(told.encode()).hexdigest()[:8]).open(create=True)
     point = point_name(path, SMOKE, code)
     mark, _ = store.look(point)
@@ -52,6 +52,17 @@ def run_live(name: str, threads: int = 1, folder: Path = STORE) -> LiveChapter:
     if ended.state in ("unstored", "refused"):
         raise RuntimeError(f"{name}: {ended.error}")
     return LiveChapter(name, store.points / point / NOTEBOOK, ended.error, ended.state != "elsewhere")
+
+
+def surroundings(path: Path) -> str:
+    """Digits for what a notebook's run rests on beside the definitions that it reaches.
+
+    For one that calls the verbs in processes of their own, as the chapter on sweeps does, that is all of the package.
+    """
+    files = []
+    if '\\"-m\\", \\"lib\\"' in path.read_text(encoding="utf-8"):
+        files = [*sorted(identity.PACKAGE.rglob("*.py")), *sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))]
+    return identity.of_everything(files)
 
 
 def run_all_live(names: Sequence[str], workers: int, folder: Path = STORE) -> Iterator[LiveChapter]:
