@@ -29,9 +29,9 @@ def test_every_name_that_a_benchmark_uses_is_there(name):
                     if not hasattr(there, alias.name):
                         importlib.import_module(f"{node.module}.{alias.name}")
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                module = vars(module).get(node.value.id)
-                if getattr(module, "__name__", "").startswith("lib."):
-                    assert hasattr(module, node.attr), f"{node.value.id}.{node.attr}"
+                used = vars(module).get(node.value.id)
+                if getattr(used, "__name__", "").startswith("lib."):
+                    assert hasattr(used, node.attr), f"{node.value.id}.{node.attr}"
 
 
 def test_the_stand_in_for_mnist_has_its_ten_classes(tmp_path):

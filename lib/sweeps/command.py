@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from ..paths import SWEEPS, data_folder
-from .cluster import Cluster, need_dask
+from .cluster import Cluster
 from .grid import find_sweep, load_sweep, sweep_names
 from .run import plan_sweep, plan_text, run_sweep
 from .store import PointStore
@@ -37,7 +37,6 @@ def sweep_command(
             one = load_sweep(find_sweep(each))
             tell(f"{each}: {len(one.points)} points of {one.notebook.stem}. {one.title}")
         return 0
-    need_dask()
     if retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
     cluster = Cluster(scheduler, workers, threads, per_card)

@@ -85,7 +85,12 @@ def load_sweep(path: Path) -> Sweep:
 
 
 def _yaml(path: Path) -> Any:
-    import yaml
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise RuntimeError(
+            "sweeps need more packages, PyYAML among them: pip install '<the book's folder>[sweep]'"
+        ) from None
 
     class Loader(yaml.SafeLoader):
         """A key given twice would silently lose an axis."""
