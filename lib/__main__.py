@@ -45,15 +45,15 @@ def _called() -> str:
     return f"python -m {__package__}" if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
 
 
-def _name_data_folder(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
-    if folder == Path():
+def _name_data_folder(_context: click.Context, _option: click.Parameter, folder: str | None) -> None:
+    if folder == "":
         raise click.BadParameter("it names no folder")
     if folder is not None:
-        os.environ[DATA_VARIABLE] = str(folder.expanduser().resolve())
+        os.environ[DATA_VARIABLE] = str(Path(folder).expanduser().resolve())
 
 
 data_option = click.option(  # before the verb or after it
-    "--data", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", callback=_name_data_folder,
+    "--data", type=click.Path(file_okay=False), metavar="DIR", callback=_name_data_folder,
     expose_value=False, is_eager=True, help=f"Data folder (default: ${DATA_VARIABLE}, else a cache folder of yours).",
 )  # fmt: skip
 

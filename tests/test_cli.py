@@ -65,6 +65,12 @@ def test_a_data_folder_that_is_none_is_refused(folder, message, capsys, monkeypa
     assert message in capsys.readouterr().err
 
 
+def test_the_folder_that_one_stands_in_is_a_data_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--data", ".", "data"]) == 0
+    assert f"data folder: {tmp_path}" in capsys.readouterr().out
+
+
 def test_any_notebooks_parameters_are_shown(tmp_path, capsys):
     cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["x: float = 1.0  # a number"]}
     (tmp_path / "single_run.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
