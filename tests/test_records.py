@@ -13,6 +13,7 @@ import pytest
 from lib import experiments, records
 from lib.data import DataConfig
 from lib.experiments import Experiment, with_seeds
+from lib.hardware import processor
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
@@ -357,6 +358,8 @@ def test_a_sample_of_the_books_records_is_what_todays_code_gives(kind, tmp_path)
     if not runs:
         pytest.skip("all records of this kind need MNIST or CIFAR-10")
     path = min(runs)[1]
+    if kind in ("suspects", "stopping") and processor() not in store.run(path).provenance["device"]:
+        pytest.skip("a whole training, which drifts apart from one recorded on another processor")
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     result = verify(copy)
