@@ -277,6 +277,7 @@ def points(folder) -> dict[str, str]:
 CORE = sorted(path.stem for path in (ROOT / "lib").glob("*.py") if not path.stem.startswith("__"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORE)
 def test_moving_any_module_leaves_all_records_of_todays_code(copy, name):
     before = kinds(copy)

@@ -101,6 +101,7 @@ def start(experiment, folder):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(quick, tmp_path):
     """SIGKILL at random moments; what is resumed equals what was never interrupted."""
     long = replace(quick, train=replace(quick.train, epochs=200))

@@ -43,6 +43,7 @@ replace(SMALL, seeds=60).run(machine=Machine("cpu"), folder=sys.argv[1], resume=
 """
 
 
+@pytest.mark.slow
 def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch):
     settings = replace(SMALL, seeds=60)
     whole = run(settings).history
