@@ -261,8 +261,9 @@ def suspects(**options: object) -> None:
 def parameters(chapter: str) -> None:
     """List what a chapter, or any notebook with a parameters cell, can be given."""
     from .press import chapters
+    from .press.parameters import parameters as declared
 
-    for parameter in chapters.parameters(chapters.find(chapter)):
+    for parameter in declared(chapters.find(chapter)):
         print(parameter)
 
 

@@ -25,7 +25,7 @@ from ..runs import Runs
 from . import show
 from .claims import Claim, Ledger, claims_of
 from .execute import execute_notebook, prepared
-from .parameters import ParameterError, check_values, parameters  # noqa: F401
+from .parameters import check_values, parameters
 
 PROFILES = ("smoke", "cpu", "paper")
 PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it puts in

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..paths import NOTEBOOKS
 from ..press import chapters
-from ..press.chapters import ParameterError
+from ..press.parameters import ParameterError, check_values, parameters
 from .store import RESERVED
 
 GRIDS = NOTEBOOKS / "sweeps"
@@ -207,7 +207,7 @@ def _seeds(told: Any) -> list[dict[str, int]]:
 
 def _check_values(notebook: Path, points: Iterable[Mapping[str, Any]]) -> None:
     """Every name and every value that occurs, each once: a grid has few values and many points."""
-    declared = chapters.parameters(notebook)
+    declared = parameters(notebook)
     seen = set()
     for name, value in (pair for point in points for pair in point.items()):
         try:
@@ -219,7 +219,7 @@ def _check_values(notebook: Path, points: Iterable[Mapping[str, Any]]) -> None:
             continue
         seen.add(key)
         try:
-            chapters.check_values(notebook.stem, declared, {name: value})
+            check_values(notebook.stem, declared, {name: value})
         except ParameterError as error:
             raise ParameterError(f"{error}{_hint(value)}") from None
 

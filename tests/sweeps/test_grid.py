@@ -4,7 +4,7 @@ import pytest
 
 from lib.paths import NOTEBOOKS
 from lib.press import chapters
-from lib.press.chapters import ParameterError
+from lib.press.parameters import ParameterError
 from lib.sweeps.grid import SweepError, find_sweep, load_sweep, sweep_names
 
 
