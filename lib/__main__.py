@@ -268,12 +268,22 @@ def parameters(chapter: str) -> None:
 
 
 @verb("records")
-@click.argument("words", nargs=-1, metavar="[list|verify] [KEY]...")
+@click.argument("words", nargs=-1, metavar="[list|verify|wanted|make] [KEY|CHAPTER]...")
 @click.option("--epochs", type=NUMBER, default=2, show_default=True, help="Epochs that verify trains anew.")
-def records(words: Sequence[str], epochs: int) -> int:
-    """List recorded runs, or verify with today's code those whose names hold one of the KEYs."""
+@click.option("--profile", default="cpu", show_default=True, help="That `wanted` and `make` look at: cpu or paper.")
+@click.option("--hours", type=float, help="`make` begins nothing that would take longer than from now until then.")
+def records(words: Sequence[str], epochs: int, profile: str, hours: float | None) -> int:
+    """List recorded runs, or verify with today's code those whose names hold one of the KEYs.
+
+    
+    wanted [CHAPTER]...  what chapters (none named: all) want recorded: what is there, running and left, with the hours
+    make [CHAPTER]...    brings it up to today's code: checks what is there, records what is not. Start it as often as
+                         there are cores: the processes share the work, and what was cut off goes on
+    """
     from .records import Store
 
+    if words[:1] in (("wanted",), ("make",)):
+        return _wanted(words[1:], profile) if words[0] == "wanted" else _make(words[1:], profile, hours)
     verify, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words
     if len(keys) == len(words) > 1:
         raise ValueError(f"say what to do with {', '.join(keys)}: list or verify")
@@ -290,6 +300,35 @@ def records(words: Sequence[str], epochs: int) -> int:
     if verify:
         print(f"{found - failures} of {found} agree with today's code")
     return int(failures > 0)
+
+
+def _wanted(chapters: Sequence[str], profile: str) -> int:
+    """Print what chapters want recorded; a line for each chapter and state."""
+    from collections import defaultdict
+
+    from .press.wanted import wanted
+
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for one in wanted(chapters, [profile]):
+        groups[one.chapter, one.state].append(one.seconds)
+    for (chapter, state), seconds in groups.items():
+        known = [each for each in seconds if each == each]
+        hours = f"{sum(known) / 3600:.2f} core-hours" + ("" if len(known) == len(seconds) else " and more")
+        print(f"{chapter:28}{state:12}{count(len(seconds), 'run'):>10}  {hours}")
+    return 0
+
+
+def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
+    """Bring records of chapters up to today's code."""
+    import time
+
+    from .press.wanted import make, wanted
+
+    until = float("inf") if hours is None else time.time() + 3600 * hours
+    for one, done in make(wanted(chapters, [profile]), until=until):
+        if done != "there":
+            print(f"{one.chapter}, {one.experiment.slug}: {done}", flush=True)
+    return 0
 
 
 def _listed(path: Path) -> bool:

@@ -47,9 +47,8 @@ class DataConfig:
 
     name: str
     classes: tuple[int, ...] | None = None  # published class numbers; None: all
-    train_size: int | None = None  # training images, drawn at random; None: all
-    subset_seed: int = 0  # of that draw, of the digits' split, and of the clusters' points
-    test_size: int | None = None  # test images, drawn at random; None: all
+    train_size: int | None = None  # training images, drawn at random by a run's seed; None: all
+    test_size: int | None = None  # test images, likewise
 
     def validate(self) -> None:
         """Raise ValueError for whatever can be known wrong before reading a file."""
@@ -67,6 +66,11 @@ class DataConfig:
             size = getattr(self, name)
             if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a run's seed decides which images it sees."""
+        return self.name in ("digits", "clusters") or self.train_size is not None or self.test_size is not None
 
 
 @dataclass(frozen=True)
@@ -112,24 +116,27 @@ def pixels(images: Tensor, white: float) -> Tensor:
     return images.to(torch.float32, copy=True).div_(white)
 
 
-def load(config: DataConfig, folder: str | Path | None = None) -> Task:
+def load(config: DataConfig, folder: str | Path | None = None, seed: int = 0) -> Task:
     """Read a data set and keep the classes and images asked for.
+
+    ``seed`` draws what is drawn: which training and test images of many, which digits are
+    kept for testing, where the clusters' points lie. Runs of other seeds see other images.
 
     Raises ValueError (unknown name or class, more images than there are),
     DataUnavailable (no file, no network) or DataDamaged.
     """
     config.validate()
     if config.name == "digits":
-        task = _digits(config.subset_seed)
+        task = _digits(seed)
     elif config.name == "clusters":
-        task = clusters(torch.Generator().manual_seed(config.subset_seed))
+        task = clusters(torch.Generator().manual_seed(seed))
     else:
         task = _task_from(config.name, _cached(config.name, data_folder(folder)))
     if config.classes is not None:
         task = _keep_classes(task, config.classes)
     for split, size in (("train", config.train_size), ("test", config.test_size)):
         if size is not None:
-            task = _keep_images(task, split, size, config.subset_seed)
+            task = _keep_images(task, split, size, seed)
     return task
 
 

@@ -78,9 +78,9 @@ class Recordable(ABC):
 class Experiment(Recordable):
     """One training with label noise.
 
-    ``seed`` drives four separate generators: which labels are wrong, the
-    weights at the start, the order of the images, and which images are
-    watched.
+    ``seed`` drives five separate generators: which images of a larger set are
+    used, which labels are wrong, the weights at the start, the order of the
+    images, and which images are watched.
     """
 
     data: DataConfig
@@ -92,7 +92,7 @@ class Experiment(Recordable):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels."""
-        check_labels(self.data, self.noise, folder)
+        check_labels(self.data, self.noise, folder, self.seed)
 
     @property
     def slug(self) -> str:
@@ -140,9 +140,9 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed must lie in 0 to 2**31 - 1, not {seed}")
 
 
-def check_labels(data: DataConfig, noise: NoiseConfig, folder: str | Path | None = None) -> None:
+def check_labels(data: DataConfig, noise: NoiseConfig, folder: str | Path | None = None, seed: int = 0) -> None:
     """Raise now what loading this data and flipping its labels would raise."""
-    task = load(data, folder)
+    task = load(data, folder, seed)
     symmetric(task.train_labels, noise.noise_rate, task.classes, torch.Generator())
 
 
@@ -229,7 +229,7 @@ def prepare(
     """
     experiment.validate()
     device = machine.resolve()
-    task = task or load(experiment.data, folder)
+    task = task or load(experiment.data, folder, experiment.seed)
     labels = symmetric(
         task.train_labels, experiment.noise.noise_rate, task.classes, generator(experiment.seed, "noise")
     )

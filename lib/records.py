@@ -40,8 +40,9 @@ from .train import Machine
 from .words import count
 
 NO_NUMBERS = True
-MODES = ("", "record", "replay")
-MODE_VARIABLE = "CLEAN_PRIORITY_MODE"  # "record": new runs go into the book's records; "replay": no new runs
+MODES = ("", "record", "replay", "plan")
+# "record": new runs go into the book's records; "replay": no new runs; "plan": Planned tells what is wanted
+MODE_VARIABLE = "CLEAN_PRIORITY_MODE"
 PROVENANCE = b"provenance"
 CHECKS = "checks.json"
 
@@ -68,6 +69,14 @@ class RecordDamaged(RuntimeError):
 
 class NotRecorded(RuntimeError):
     """A run was wanted that has no record, where nothing may be trained."""
+
+
+class Planned(Exception):
+    """In mode "plan", in place of any run: ``groups`` of experiments that were asked for."""
+
+    def __init__(self, groups: Mapping[str, Sequence[Recordable]]) -> None:
+        super().__init__(f"{sum(map(len, groups.values()))} runs were asked for")
+        self.groups = groups
 
 
 class RecordingFailed(RuntimeError):
@@ -242,6 +251,8 @@ def obtain_groups(
     mode = os.environ.get(MODE_VARIABLE, "")
     if mode not in MODES:
         raise ValueError(f"{MODE_VARIABLE} is {mode!r}; allowed: {', '.join(map(repr, MODES))}")
+    if mode == "plan":
+        raise Planned(groups)
     machine.resolve()
     for group in groups.values():
         for experiment in group:

@@ -394,12 +394,11 @@ ledger.check(
 # from one cluster should make smaller angles than pairs from different ones.
 
 # %% figure="fig-derivative-clusters" tags=["hide-input"]
-from dataclasses import replace
 
 from lib.data import load
 
 clusters = runs["clusters"]
-task = load(replace(clusters[0].experiment.data, subset_seed=0))
+task = load(clusters[0].experiment.data)
 fig, (points, angles) = figures.panels(2, height=2.9, common=False)
 for c, style, marker in ((0, figures.CLEAN, "o"), (1, figures.NOISY, "^")):
     xy = task.train_images[task.train_labels == c].flatten(1).numpy()[:200]

@@ -48,7 +48,7 @@ from lib.press import readings
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by width; one for each seed."""
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 3, "paper": 3}[profile])
+    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
     return {
         str(width): experiments.with_seeds(presets.wide(profile, width, noise_rate), count)
         for width in presets.WIDTHS[profile]

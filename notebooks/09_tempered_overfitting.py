@@ -51,12 +51,11 @@ from lib.press import readings
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile, by name; one for each seed."""
     count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
-    few = chapters.default(seeds, 3)
     groups = {
         f"δ {rate}": experiments.with_seeds(presets.binary(profile, rate), count) for rate in presets.RATES[profile]
     }
     for width in presets.WIDTHS[profile]:
-        groups[f"width {width}"] = experiments.with_seeds(presets.wide(profile, width), few)
+        groups[f"width {width}"] = experiments.with_seeds(presets.wide(profile, width), count)
     return groups
 
 

@@ -121,11 +121,10 @@ def history(seed: int, model: ModelConfig, train_config: TrainConfig) -> pd.Data
 
 def plan(profile: str) -> dict[str, list]:
     """The recorded trainings that the last part uses."""
-    small = profile == "smoke"
-    count = chapters.default(seeds, 3)
+    count = chapters.default(seeds, 3 if profile == "smoke" else 10)
     return {
         "cnn": experiments.with_seeds(presets.mnist(profile), count),
-        "fcn": experiments.with_seeds(presets.binary(profile), count if small else chapters.default(seeds, 10)),
+        "fcn": experiments.with_seeds(presets.binary(profile), count),
     }
 
 

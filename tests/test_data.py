@@ -51,7 +51,7 @@ def test_pixels_lie_in_0_to_1_and_leave_the_images_alone():
 
 def test_train_size_draws_a_part_and_names_what_there_is():
     part = load(DataConfig("digits", classes=(7, 9), train_size=50))
-    other = load(DataConfig("digits", classes=(7, 9), train_size=50, subset_seed=1))
+    other = load(DataConfig("digits", classes=(7, 9), train_size=50), seed=1)
     assert len(part.train_labels) == len(part.train_images) == 50
     assert not torch.equal(part.train_images, other.train_images)
     with pytest.raises(ValueError, match="1000 training images asked for, but there are 240"):

@@ -160,8 +160,8 @@ class SelectiveTraining(Recordable):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data, flip the labels, and build the network for images of their size."""
-        check_labels(self.data, self.noise, folder)
-        channels, height, width = load(self.data, folder).input_shape
+        check_labels(self.data, self.noise, folder, self.seed)
+        channels, height, width = load(self.data, folder, self.seed).input_shape
         if min(height, width) < self.pool:
             raise ValueError(f"pool {self.pool} leaves nothing of images of {height} x {width} pixels")
         build(self.model, (channels, height // self.pool, width // self.pool), 10, torch.Generator())
@@ -182,7 +182,7 @@ class SelectiveTraining(Recordable):
         begun = time.perf_counter()
         self.validate()
         device = machine.resolve()
-        task = load(self.data, folder)
+        task = load(self.data, folder, self.seed)
         labels = symmetric(task.train_labels, self.noise.noise_rate, 10, generator(self.seed, "noise")).to(device)
         task = self._pooled(task).to(device)
         model = build(self.model, task.input_shape, 10, generator(self.seed, "weights")).to(device)

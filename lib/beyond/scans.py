@@ -28,12 +28,17 @@ def start(
     settings: "DualRuns", members: Sequence[Member], device: torch.device, folder: str | Path | None = None
 ) -> Dual:
     """The members' networks before their first step."""
-    task = load(settings.data, folder)
-    networks = networks_of(settings, members, task)
-    module = together(networks).to(device)
-    return Dual(
-        module, settings.dual, Samples(task.to(device), members, settings.dual, settings.pool, settings.augment)
-    )
+    tasks = tasks_of(settings, members, folder)
+    module = together(networks_of(settings, members, next(iter(tasks.values())))).to(device)
+    on_device = {id(task): task.to(device) for task in tasks.values()}
+    tasks = {seed: on_device[id(task)] for seed, task in tasks.items()}
+    return Dual(module, settings.dual, Samples(tasks, members, settings.dual, settings.pool, settings.augment))
+
+
+def tasks_of(settings: "DualRuns", members: Sequence[Member], folder: str | Path | None = None) -> dict[int, Task]:
+    """The images of each member's seed: one task for all of them where nothing is drawn."""
+    whole = None if settings.data.drawn else load(settings.data, folder)
+    return {member.seed: whole or load(settings.data, folder, member.seed) for member in members}
 
 
 def networks_of(settings: "DualRuns", members: Sequence[Member], task: Task) -> list[nn.Sequential]:
@@ -108,7 +113,7 @@ class DualRuns(Recordable):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data; ValueError for a trusted set without images or a rate that flips a whole class."""
-        task = load(self.data, folder)
+        task = load(self.data, folder, self.seed)
         apart = round(self.dual.trusted * len(task.train_labels))
         if self.dual.trusted and not 2 <= apart <= len(task.train_labels) - 2:
             raise ValueError(

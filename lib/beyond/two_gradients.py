@@ -10,7 +10,7 @@ One forward pass a step serves both gradients, so that BatchNorm sees each
 batch once. Many small networks are led through it at once (`lib.beyond.replicas`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -100,24 +100,40 @@ class Stage:
 class Samples:
     """Images and labels of some members on a device: float images ``[n, channels, height, width]``.
 
-    Pixels are standardised by channel with mean and deviation of the training
-    images. ``true`` [n] are the right labels, ``given`` [R, n] each member's;
-    `batches` and `clean_batch` draw positions among them.
+    ``tasks`` are the images of each seed; n counts those of all of them, one
+    task after the other. Pixels are standardised by channel with mean and
+    deviation of a task's training images. ``true`` [n] are the right labels,
+    ``given`` [R, n] each member's; `batches` and `clean_batch` draw positions
+    among them. ``test_images`` [1 or R, m, ...] and ``test_labels`` [1 or R, m].
     """
 
-    def __init__(self, task: Task, members: Sequence[Member], config: DualConfig, pool: int, augment: bool) -> None:
-        train, test = (_pooled(images, task.white, pool) for images in (task.train_images, task.test_images))
-        self._mean, self._deviation = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
-        self._train, self._augment = train if augment else self._standardised(train), augment
-        self.test_images, self.test_labels = self._standardised(test), task.test_labels
-        self.true, self.classes = task.train_labels, task.classes
+    def __init__(
+        self, tasks: Mapping[int, Task], members: Sequence[Member], config: DualConfig, pool: int, augment: bool
+    ) -> None:
         self.seeds = list(dict.fromkeys(member.seed for member in members))
-        n = len(self.true)
-        apart = round(config.trusted * n)
-        shuffled = {seed: torch.randperm(n, generator=generator(seed, "trusted")) for seed in self.seeds}
+        different = list({id(tasks[seed]): tasks[seed] for seed in self.seeds}.values())
+        if augment and len(different) > 1:
+            raise ValueError("augmented images are for networks that are trained singly")
+        self._augment, self.classes = augment, different[0].classes
+        train, test = [], []
+        for task in different:
+            some, others = (_pooled(images, task.white, pool) for images in (task.train_images, task.test_images))
+            self._mean, self._deviation = some.mean((0, 2, 3), keepdim=True), some.std((0, 2, 3), keepdim=True)
+            train.append(some if augment else self._standardised(some))
+            test.append(self._standardised(others))
+        self._train, self.true = torch.cat(train), torch.cat([task.train_labels for task in different])
         self._row_seeds = self.seeds if len(self.seeds) == 1 else [member.seed for member in members]
-        self._mine = {seed: (order[apart:] if apart else torch.arange(n)) for seed, order in shuffled.items()}
-        self._trusted = {seed: order[:apart] for seed, order in shuffled.items()}
+        place = {seed: [id(task) for task in different].index(id(tasks[seed])) for seed in self.seeds}
+        rows = [place[seed] for seed in self._row_seeds] if len(different) > 1 else [0]
+        self.test_images = torch.stack([test[row] for row in rows])
+        self.test_labels = torch.stack([different[row].test_labels for row in rows])
+        n = len(different[0].train_labels)
+        apart = round(config.trusted * n)
+        self._mine, self._trusted = {}, {}
+        for seed in self.seeds:
+            shuffled = torch.randperm(n, generator=generator(seed, "trusted"))
+            self._mine[seed] = n * place[seed] + (shuffled[apart:] if apart else torch.arange(n))
+            self._trusted[seed] = n * place[seed] + shuffled[:apart]
         device = self.true.device
         self.given = torch.stack([self._flipped(member).to(device) for member in members])
         self._orders = {seed: generator(seed, "order") for seed in self.seeds}
@@ -226,10 +242,10 @@ class Dual:
         """Test error and loss, share of last hidden units that are off for all test images, spread of the logits."""
         self.module.eval()
         errors, losses, features, logits = [], [], [], []
-        labels = self.samples.test_labels
+        images, labels = self.samples.test_images.split(2000, dim=1), self.samples.test_labels.split(2000, dim=1)
         with torch.no_grad():
-            for some, answers in zip(self.samples.test_images.split(2000), labels.split(2000), strict=True):
-                hidden = self.module.features(some)
+            for some, answers in zip(images, labels, strict=True):
+                hidden = self.module.features(some[0] if len(some) == 1 else some)
                 h = self.module.read_out(hidden)
                 answers = answers.expand(len(h), -1)
                 errors.append((h.argmax(2) != answers).float())

@@ -67,8 +67,8 @@ class StartAngles(Measurement):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels; ValueError if a class would have no wrong label."""
-        check_labels(self.data, self.noise, folder)
-        sizes = load(self.data, folder).train_labels.bincount()
+        check_labels(self.data, self.noise, folder, self.seed)
+        sizes = load(self.data, folder, self.seed).train_labels.bincount()
         if round(self.noise.noise_rate * sizes.min().item()) == 0:
             raise ValueError(
                 f"noise_rate {self.noise.noise_rate} leaves a class of {sizes.min().item()} images "
@@ -147,7 +147,7 @@ def _start(
     settings: "StartAngles | BatchDirections", device: torch.device, folder: str | Path | None
 ) -> tuple[Task, NoisyLabels, nn.Module]:
     """Data, labels and network as a training with these settings and this seed begins."""
-    task = load(settings.data, folder)
+    task = load(settings.data, folder, settings.seed)
     labels = symmetric(task.train_labels, settings.noise.noise_rate, task.classes, generator(settings.seed, "noise"))
     model = build(settings.model, task.input_shape, task.outputs, generator(settings.seed, "weights"))
     return task.to(device), labels.to(device), model.to(device)
@@ -230,7 +230,7 @@ class PairAngles(Measurement):
 
     def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
         """The table."""
-        task = load(replace(self.data, subset_seed=self.seed), folder)
+        task = load(self.data, folder, self.seed)
         points = task.train_images.double().to(device)
         sizes = (math.prod(task.input_shape), *[self.width] * (self.layers - 1), 1)
         network = ntk_fully_connected(sizes, generator(self.seed, "weights")).double().to(device)
@@ -281,7 +281,7 @@ class BatchDirections(Measurement):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels."""
-        check_labels(self.data, self.noise, folder)
+        check_labels(self.data, self.noise, folder, self.seed)
 
     @property
     def slug(self) -> str:

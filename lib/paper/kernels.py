@@ -104,8 +104,8 @@ class KernelMachine(Measurement):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels; ValueError for more than two classes."""
-        check_labels(self.data, self.noise, folder)
-        if load(self.data, folder).classes != 2:
+        check_labels(self.data, self.noise, folder, self.seed)
+        if load(self.data, folder, self.seed).classes != 2:
             raise ValueError("the kernel machine is for two classes")
 
     @property
@@ -115,7 +115,7 @@ class KernelMachine(Measurement):
 
     def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
         """The table."""
-        task = load(self.data, folder).to(device)
+        task = load(self.data, folder, self.seed).to(device)
         labels = symmetric(
             task.train_labels.cpu(), self.noise.noise_rate, task.classes, generator(self.seed, "noise")
         ).to(device)

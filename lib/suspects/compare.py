@@ -158,7 +158,7 @@ class FindWrongLabels(Measurement):
 
     def flipped(self, folder: str | Path | None = None) -> tuple[Tensor, NoisyLabels, Task]:
         """Images, labels and the task they come from; the seed also draws the subset."""
-        task = load(replace(self.data, subset_seed=self.seed), folder)
+        task = load(self.data, folder, self.seed)
         images, true = task.train_images, task.train_labels
         draws = generator(self.seed, "noise")
         if self.setting == "imbalanced":

@@ -46,7 +46,7 @@ class PublishedSuspects(Measurement):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data."""
-        load(self.data, folder)
+        load(self.data, folder, self.seed)
 
     @property
     def slug(self) -> str:
@@ -55,7 +55,7 @@ class PublishedSuspects(Measurement):
 
     def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
         """The table."""
-        task = load(self.data, folder)
+        task = load(self.data, folder, self.seed)
         images = task.train_images
         if self.pool > 1:
             images = nn.functional.avg_pool2d(images.float(), self.pool)

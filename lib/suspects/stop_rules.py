@@ -50,7 +50,7 @@ class StopRules(Measurement):
 
     def preflight(self, folder: str | Path | None = None) -> None:
         """Load the data and flip the labels."""
-        check_labels(self.data, self.noise, folder)
+        check_labels(self.data, self.noise, folder, self.seed)
 
     def short(self, epochs: int = 2) -> "StopRules":
         """Its first epochs; all of them where a round has so few samples that it takes many."""
@@ -65,7 +65,7 @@ class StopRules(Measurement):
 
     def rows(self, device: torch.device, folder: str | Path | None) -> list[Row]:
         """The table."""
-        task = load(replace(self.data, subset_seed=self.seed), folder)
+        task = load(self.data, folder, self.seed)
         labels = symmetric(
             task.train_labels, self.noise.noise_rate, task.classes, generator(self.seed, "noise")
         ).to(device)  # fmt: skip

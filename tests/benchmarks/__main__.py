@@ -184,7 +184,7 @@ def replicas_benchmark() -> None:
         task = experiments.load(scan.data)
         for member in members:
             (network,) = scans.networks_of(scan, [member], task)
-            samples = two_gradients.Samples(task, [member], scan.dual, scan.pool, scan.augment)
+            samples = two_gradients.Samples({member.seed: task}, [member], scan.dual, scan.pool, scan.augment)
             two_gradients.follow(two_gradients.Dual(Single(network), scan.dual, samples), [member], scan.stages)
 
     times = side_by_side({"together": at_once, "singly": singly}, rounds=3)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lib.beyond import two_gradients
-from lib.beyond.scans import DualScan, start
+from lib.beyond.scans import DualPath, DualScan, start, tasks_of
 from lib.beyond.two_gradients import DualConfig, Member, Samples, follow, mixed
 from lib.data import DataConfig, load
 from lib.experiments import generator as make_generator
@@ -31,9 +31,9 @@ def test_the_mix_of_known_vectors():
 
 def one_by_one(settings: DualScan, member: Member, batches: list[torch.Tensor]) -> nn.Sequential:
     """The same training by PyTorch's own modules and optimizer, one network."""
-    task = load(settings.data)
-    samples = Samples(task, [member], settings.dual, 1, False)
-    network = build(settings.model, task.input_shape, 10, make_generator(member.seed, "weights"))
+    tasks = tasks_of(settings, [member])
+    samples = Samples(tasks, [member], settings.dual, 1, False)
+    network = build(settings.model, tasks[member.seed].input_shape, 10, make_generator(member.seed, "weights"))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=settings.dual.lr, momentum=settings.dual.momentum, weight_decay=5e-4
     )
@@ -63,7 +63,8 @@ def test_the_step_is_plain_pytorchs(refresh):
     settings = replace(SMALL, dual=replace(SMALL.dual, refresh=refresh), milestones=(), epochs=1)
     members = settings.members(5)
     dual = start(settings, members, CPU)
-    batches = [batch[0] for batch in Samples(load(settings.data), members, settings.dual, 1, False).batches(32)]
+    samples = Samples(tasks_of(settings, members), members, settings.dual, 1, False)
+    batches = [batch[0] for batch in samples.batches(32)]
     follow(dual, members, settings.stages)
     assert len(batches) == 7
     assert sorted(torch.cat(batches).tolist()) == list(range(200))
@@ -83,7 +84,7 @@ def test_each_step_counts_one_batch_whatever_the_clean_gradient_comes_from():
         )
         (member,) = settings.members(0)
         running = start(settings, [member], CPU)
-        batches = [b[0] for b in Samples(task, [member], dual, 1, False).batches(32)]
+        batches = [b[0] for b in Samples({0: task}, [member], dual, 1, False).batches(32)]
         first = running.module.network[0](running.samples.images(batches[0][None])).detach()
         running.module.train()
         running.step(batches[0][None], torch.tensor([[0.5]]), 0.1)
@@ -96,7 +97,7 @@ def test_a_trusted_set_lies_apart_and_is_right():
     task = load(SMALL.data)
     config = replace(SMALL.dual, clean_batch="trusted", trusted=0.25)
     members = [Member(seed, 0.4, (0.5,)) for seed in (0, 1)]
-    samples = Samples(task, members, config, 1, False)
+    samples = Samples({0: task, 1: task}, members, config, 1, False)
     trained = torch.cat(list(samples.batches(64)), dim=1)
     for row, given in zip(trained, samples.given, strict=True):
         apart = set(range(200)) - set(row.tolist())
@@ -110,6 +111,32 @@ def test_a_trusted_set_lies_apart_and_is_right():
     zero = samples.clean_batch(64, True)[0]
     assert set(zero.tolist()) <= set(range(200)) - set(trained[0].tolist())
     assert not torch.equal(trained[0], trained[1])
+
+
+def test_networks_led_together_see_the_images_of_their_own_seeds():
+    """Together or one at a time, each seed has its own images for training and for testing."""
+    path = DualPath(
+        data=SMALL.data, model=SMALL.model, dual=SMALL.dual, seeds=3, noise_rate=0.4, path=((0.5, 2, 0.1),)
+    )  # fmt: skip
+    ((*members,),) = path.blocks()
+    together = start(path, members, CPU)
+    rows = follow(together, members, path.stages)
+    batch = next(iter(together.samples.batches(32)))
+    for row, member in enumerate(members):
+        task = load(path.data, seed=member.seed)
+        mine = batch[row] - row * len(task.train_labels)
+        assert torch.equal(together.samples.true[batch[row]], task.train_labels[mine])
+        alone = start(path, [member], CPU)
+        images = task.train_images[mine].float() / task.white
+        expected = alone.samples._standardised(images)
+        assert torch.equal(together.samples.images(batch)[row], expected)
+        assert torch.equal(together.samples.test_labels[row], task.test_labels)
+        found = [one for one in rows if one["seed"] == member.seed]
+        for one, other in zip(found, follow(alone, [member], path.stages), strict=True):
+            assert one["test_error"] == pytest.approx(other["test_error"], abs=0.011)
+            assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-3)
+    first, second = (load(path.data, seed=seed).train_images for seed in (0, 1))
+    assert not torch.equal(first, second)
 
 
 def test_shifted_and_mirrored_images_are_among_the_possible_ones(generator):
@@ -142,7 +169,7 @@ def test_dead_units_and_spread_of_known_networks():
     assert found["dead"][1] == 1
     assert found["dead"][0] == before["dead"][0] < 1
     assert found["spread"][1] == 0 < found["spread"][0]
-    constant = nn.functional.cross_entropy(torch.arange(10.0).expand(100, -1), dual.samples.test_labels)
+    constant = nn.functional.cross_entropy(torch.arange(10.0).expand(100, -1), dual.samples.test_labels[0])
     assert found["test_loss"][1] == pytest.approx(constant.item(), rel=1e-5)
     assert found["test_error"][1] == (dual.samples.test_labels != 9).float().mean()
 
