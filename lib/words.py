@@ -1,6 +1,6 @@
 """Numbers of things in words, the same everywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 NO_NUMBERS = True
 
@@ -8,11 +8,6 @@ NO_NUMBERS = True
 def count(number: int, thing: str) -> str:
     """1 seed, 2 seeds."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def passed(passes: Sequence[bool]) -> str:
-    """How many of some checks came out true: 11 of 20."""
-    return f"{sum(passes)} of {len(passes)}"
 
 
 def listed(words: Iterable[str]) -> str:

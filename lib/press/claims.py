@@ -14,20 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from ..words import count, passed
+from ..words import count
+from .rule import Part, verdict
 from .show import CLAIM as METADATA
 from .show import show
 
-VERDICTS = {"holds": "✔", "partly": "◐", "does not hold": "✘"}
+VERDICTS = {"holds": "✔", "partly": "◐", "undecided": "○", "does not hold": "✘"}
 
 
 @dataclass(frozen=True)
 class Claim:
     """One checked claim.
 
-    ``measured`` maps a name to one value a seed. ``passes`` has one entry a
-    seed and part of the claim: the verdict is "holds" if all are true, "does
-    not hold" if none is, "partly" otherwise.
+    ``measured`` maps a name to one value a seed. ``parts`` are the claim's
+    statements by name, each judged by the one rule (`lib.press.rule`); the
+    verdict follows from their outcomes.
     """
 
     id: str  # unique in the book
@@ -35,20 +36,17 @@ class Claim:
     profile: str
     says: str  # what the paper says, in our words
     source: str  # where it says so: section, equation, figure
-    criterion: str  # when we call it true
     figure: str  # name of the figure that shows it
     measured: dict[str, list[float]]
-    passes: list[bool]
+    parts: dict[str, Part]
     seeds: int
     live: bool
     each: str = "seed"  # what a value stands for, where it is not one seed
 
     @property
     def verdict(self) -> str:
-        """ "holds", "partly" or "does not hold"."""
-        if all(self.passes):
-            return "holds"
-        return "partly" if any(self.passes) else "does not hold"
+        """ "holds", "partly", "undecided" or "does not hold"."""
+        return verdict([part.outcome for part in self.parts.values()])
 
     @property
     def sign(self) -> str:
@@ -57,12 +55,23 @@ class Claim:
 
     @property
     def passed(self) -> str:
-        """How many of the checks came out true."""
-        return passed(self.passes)
+        """How many of its parts hold."""
+        outcomes = [part.outcome for part in self.parts.values()]
+        return f"{outcomes.count('holds')} of {count(len(outcomes), 'part')}"
 
     def values(self) -> str:
         """The measured values with their spread over seeds."""
         return "; ".join(f"{name} {spread(values)}" for name, values in self.measured.items())
+
+    def judged(self) -> str:
+        """Each part with the mean of its effect, its interval, and whether it holds."""
+        return "; ".join(_judged(name, part) for name, part in self.parts.items())
+
+
+def _judged(name: str, part: Part) -> str:
+    interval = "" if part.low is None else f" [{number(part.low)}, {number(part.high)}]"
+    found = f"{number(part.mean)}{interval}" if interval else spread(part.effect)
+    return f"{name}: {part.says} {found} {VERDICTS[part.outcome]}"
 
 
 def spread(values: Iterable[float]) -> str:
@@ -94,24 +103,20 @@ class Ledger:
         *,
         says: str,
         source: str,
-        criterion: str,
         figure: str,
         measured: Mapping[str, Sequence[float]],
-        passes: Sequence[bool] | Mapping[str, Sequence[bool]],
+        parts: Mapping[str, Part],
         each: str = "seed",
     ) -> None:
         """Judge a claim and show it; ``each`` names what a value stands for, where that is not one seed.
 
-        ``passes``: one truth value a seed, or for a claim of several parts one
-        such sequence for each part. ValueError if the seeds of the values and
-        of the verdicts do not match, or the id was used before.
+        ``parts``: what the claim states, each judged by a function of
+        `lib.press.rule`. ValueError if the seeds of the values and of the
+        parts do not match, or the id was used before.
         """
-        parts = list(passes.values()) if isinstance(passes, Mapping) else [passes]
-        lengths = {len(values) for values in [*measured.values(), *parts]}
-        if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(
-                f"claim {id!r}: every value and every verdict needs one entry a seed, got {sorted(lengths)}"
-            )
+        lengths = {len(values) for values in [*measured.values(), *(part.effect for part in parts.values())]}
+        if len(lengths) != 1 or 0 in lengths or not parts:
+            raise ValueError(f"claim {id!r}: every value and every part needs one entry a seed, got {sorted(lengths)}")
         if any(claim.id == id for claim in self.claims):
             raise ValueError(f"claim {id!r} was checked before in this chapter")
         claim = Claim(
@@ -120,17 +125,17 @@ class Ledger:
             profile=self.profile,
             says=says,
             source=source,
-            criterion=criterion,
             figure=figure,
             measured={name: [float(value) for value in values] for name, values in measured.items()},
-            passes=[bool(passed) for part in parts for passed in part],
+            parts=dict(parts),
             seeds=lengths.pop(),
             live=self.live,
             each=each,
         )
         self.claims.append(claim)
         # as pairs: a notebook's JSON is written with sorted keys, and the order of the values is meant
-        travelling = asdict(claim) | {"measured": list(claim.measured.items())}
+        told = asdict(claim)
+        travelling = told | {name: list(told[name].items()) for name in ("measured", "parts")}
         show({"text/html": as_html(claim), "text/plain": as_text(claim)}, {METADATA: travelling})
 
 
@@ -138,7 +143,7 @@ def as_text(claim: Claim) -> str:
     """The claim for a terminal."""
     return (
         f"{claim.sign} ({claim.passed}): {claim.says} [{claim.source}]\n"
-        f"  measured over {count(claim.seeds, claim.each)}: {claim.values()}\n  counted as true: {claim.criterion}"
+        f"  measured over {count(claim.seeds, claim.each)}: {claim.values()}\n  judged: {claim.judged()}"
     )
 
 
@@ -150,7 +155,7 @@ def as_html(claim: Claim) -> str:
         f"<strong>{claim.sign}</strong> ({claim.passed}) · {html.escape(claim.source)}<br>"
         f"{html.escape(claim.says)}<br>"
         f"<small>Measured over {count(claim.seeds, claim.each)}, mean [least, most]: {html.escape(claim.values())}. "
-        f"Counted as true: {html.escape(claim.criterion)}.</small></div>"
+        f"Judged, mean [95 % interval]: {html.escape(claim.judged())}.</small></div>"
     )
 
 
@@ -166,5 +171,6 @@ def claims_of(notebook: dict[str, Any]) -> list[Claim]:
         for output in cell.get("outputs", []):
             if METADATA in output.get("metadata", {}):
                 claim = output["metadata"][METADATA]
-                found.append(Claim(**claim | {"measured": dict(claim["measured"])}))
+                parts = {name: Part(**part) for name, part in claim["parts"]}
+                found.append(Claim(**claim | {"measured": dict(claim["measured"]), "parts": parts}))
     return found
