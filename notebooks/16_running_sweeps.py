@@ -22,7 +22,7 @@
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
-from lib.press import chapters, claims, figures, show
+from lib.press import chapters, claims, figures, rule, show
 
 # %% tags=["parameters"]
 from typing import Optional
@@ -170,23 +170,24 @@ ledger.check(
     "sweep-same-numbers",
     says="A point gives the same numbers on one worker and on two.",
     source="this book, running sweeps",
-    criterion="every number of every claim equal to the last digit",
     figure="fig-sweep-live",
     measured={"largest difference": apart.to_numpy()},
-    passes=apart.to_numpy() == 0,
+    parts={"same numbers": rule.always(apart.to_numpy(), 0, "difference of any number of any claim")},
     each="point",
 )
 ledger.check(
     "sweep-runs-once",
     says="Started again, a finished sweep runs no point a second time.",
     source="this book, running sweeps",
-    criterion="no file of the point was written again, and its result is of one kernel",
     figure="fig-sweep-live",
     measured={
         "written again": [before[rate] != after[rate] for rate in rates],
         "kernels": [after[rate][0]["attempts"] for rate in rates],
     },
-    passes=[before[rate] == after[rate] and after[rate][0]["attempts"] == 1 for rate in rates],
+    parts={
+        "files": rule.always([before[rate] != after[rate] for rate in rates], 0, "files of a point written again"),
+        "kernels": rule.always([after[rate][0]["attempts"] - 1 for rate in rates], 0, "kernels beyond one"),
+    },
     each="point",
 )
 

@@ -19,6 +19,7 @@ from .rule import Part, verdict
 from .show import CLAIM as METADATA
 from .show import show
 
+MANY = 6  # parts of a claim, of which those that hold are only counted
 VERDICTS = {"holds": "✔", "partly": "◐", "undecided": "○", "does not hold": "✘"}
 
 
@@ -64,13 +65,22 @@ class Claim:
         return "; ".join(f"{name} {spread(values)}" for name, values in self.measured.items())
 
     def judged(self) -> str:
-        """Each part with the mean of its effect, its interval, and whether it holds."""
-        return "; ".join(_judged(name, part) for name, part in self.parts.items())
+        """Each part with the mean of its effect, its interval, and whether it holds; of many, those that do not."""
+        told = self.parts
+        if len(told) > MANY:
+            told = {name: part for name, part in told.items() if part.outcome != "holds"}
+        rest = len(self.parts) - len(told)
+        said = [_judged(name, part) for name, part in told.items()]
+        return "; ".join(
+            [*said, *([f"{'the other ' if said else 'all '}{count(rest, 'part')} {VERDICTS['holds']}"] * (rest > 0))]
+        )
 
 
 def _judged(name: str, part: Part) -> str:
-    interval = "" if part.low is None else f" [{number(part.low)}, {number(part.high)}]"
-    found = f"{number(part.mean)}{interval}" if interval else spread(part.effect)
+    if part.interval is None:
+        found = number(max(part.effect)) if part.by == "always" else number(part.mean)
+    else:
+        found = f"{number(part.mean)} [{number(part.interval[0])}, {number(part.interval[1])}]"
     return f"{name}: {part.says} {found} {VERDICTS[part.outcome]}"
 
 
@@ -171,6 +181,6 @@ def claims_of(notebook: dict[str, Any]) -> list[Claim]:
         for output in cell.get("outputs", []):
             if METADATA in output.get("metadata", {}):
                 claim = output["metadata"][METADATA]
-                parts = {name: Part(**part) for name, part in claim["parts"]}
+                parts = {name: Part(**part | {"edges": tuple(part["edges"])}) for name, part in claim["parts"]}
                 found.append(Claim(**claim | {"measured": dict(claim["measured"]), "parts": parts}))
     return found

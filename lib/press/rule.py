@@ -20,7 +20,7 @@ the spread over seeds and their number, and from nothing else.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -28,6 +28,7 @@ from scipy import stats
 NO_NUMBERS = True
 LEVEL = 0.95
 HALF, TENTH = 0.5, 0.1
+WAYS = ("mean", "share", "always")
 OUTCOMES = ("holds", "does not hold", "undecided")
 Values = Sequence[float] | np.ndarray
 
@@ -36,70 +37,92 @@ Values = Sequence[float] | np.ndarray
 class Part:
     """One statement of a claim, judged.
 
-    ``effect`` has one entry a seed: what is compared with the edges. ``low``
-    and ``high`` are the interval of its mean, None where there is none.
+    ``effect`` has one entry a seed; its mean, or with ``by`` "always" its
+    largest value, must lie between the ``edges`` (None: no edge there).
     """
 
     says: str  # the rule's words for it
     effect: list[float]
-    low: float | None
-    high: float | None
-    outcome: str  # one of OUTCOMES
+    edges: tuple[float | None, float | None]
+    by: str = "mean"  # how it is judged: one of WAYS
 
     @property
     def mean(self) -> float:
         """Of the effect over seeds."""
         return float(np.mean(self.effect))
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the mean effect, at 95 %: Student's, or Wilson's for a share. None for one seed, and for "always"."""
+        n = len(self.effect)
+        if self.by == "share":
+            found = stats.binomtest(int(sum(self.effect)), n).proportion_ci(LEVEL, method="wilson")
+            return float(found.low), float(found.high)
+        if self.by == "always" or n == 1:
+            return None
+        half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.std(self.effect, ddof=1) / np.sqrt(n))
+        return self.mean - half, self.mean + half
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES."""
+        low_edge, high_edge = (-np.inf if self.edges[0] is None else self.edges[0]), self.edges[1]
+        high_edge = np.inf if high_edge is None else high_edge
+        if self.by == "always":
+            return "holds" if max(self.effect) <= high_edge else "does not hold"
+        if self.interval is None:  # one seed alone
+            return "undecided"
+        low, high = self.interval
+        if low > low_edge and high < high_edge:
+            return "holds"
+        return "does not hold" if high <= low_edge or low >= high_edge else "undecided"
+
+    def among(self, seeds: Sequence[int]) -> "Part":
+        """The same judged on some of the seeds, by their places."""
+        return replace(self, effect=[self.effect[seed] for seed in seeds])
+
 
 def above(values: Values, rival: Values | float, name: str = "") -> Part:
     """Larger than ``rival`` (one value, or one a seed), by whatever amount. ``name``: what the rival is."""
-    return _judged(_array(values) - _array(rival), 0.0, np.inf, f"above {name or _said(rival)}, by")
+    return _part(f"above {name or _said(rival)}, by", _array(values) - _array(rival), (0.0, None))
 
 
 def below(values: Values, rival: Values | float, name: str = "") -> Part:
     """Smaller than ``rival``, by whatever amount."""
-    return _judged(_array(rival) - _array(values), 0.0, np.inf, f"below {name or _said(rival)}, by")
+    return _part(f"below {name or _said(rival)}, by", _array(rival) - _array(values), (0.0, None))
 
 
 def towards(values: Values, claimed: Values | float, rival: Values | float, name: str = "") -> Part:
     """Past half of the way from ``rival`` to ``claimed``; what is past the claimed value counts as well."""
     says = f"past half of the way {name or _way(rival, claimed)}: share of it"
-    return _judged(1 - _off(values, claimed, rival), HALF, np.inf, says)
+    return _part(says, 1 - _off(values, claimed, rival), (HALF, None))
 
 
 def about(values: Values, claimed: Values | float, rival: Values | float, name: str = "") -> Part:
     """Off from ``claimed`` by less than half of the distance to ``rival``, on either side."""
     says = f"off by less than half of the way {name or _way(claimed, rival)}: share of it"
-    return _judged(_off(values, claimed, rival), -HALF, HALF, says)
+    return _part(says, _off(values, claimed, rival), (-HALF, HALF))
 
 
 def equal(values: Values, claimed: Values | float, rival: Values | float, name: str = "") -> Part:
     """Off from ``claimed`` by less than a tenth of the distance to ``rival``, on either side."""
     says = f"off by less than a tenth of the way {name or _way(claimed, rival)}: share of it"
-    return _judged(_off(values, claimed, rival), -TENTH, TENTH, says)
+    return _part(says, _off(values, claimed, rival), (-TENTH, TENTH))
 
 
-def always(worst: Values, error: Values | float, name: str) -> Part:
+def always(worst: Values, error: float, name: str) -> Part:
     """No exception: in no seed is the ``worst`` case beyond the ``error`` of measuring.
 
     ``name``: what it is the worst of. ``error`` is that of arithmetic or of sampling (standard
     errors), known before the outcome. One seed with an exception is enough for "does not hold".
     """
-    excess = np.atleast_1d(_array(worst))
-    _some(excess)
-    outcome = "holds" if (excess <= _array(error)).all() else "does not hold"
-    says = f"{name}: never beyond {_array(error).max():.3g}; worst"
-    return Part(says, excess.tolist(), None, None, outcome)
+    return _part(f"{name}: never beyond {error:.3g}; found", worst, (None, float(error)), "always")
 
 
 def mostly(yes: Iterable[bool], name: str) -> Part:
     """True of more seeds than not: Wilson's interval of their share lies above one half."""
-    counted = np.array([bool(one) for one in yes], dtype=float)
-    _some(counted)
-    found = stats.binomtest(int(counted.sum()), len(counted)).proportion_ci(LEVEL, method="wilson")
     says = f"{name}, in more than half of the seeds: share"
-    return _outcome(says, counted, (found.low, found.high), HALF, np.inf)
+    return _part(says, [float(bool(one)) for one in yes], (HALF, None), "share")
 
 
 def verdict(outcomes: Sequence[str]) -> str:
@@ -111,24 +134,11 @@ def verdict(outcomes: Sequence[str]) -> str:
     return "undecided" if "undecided" in outcomes else "does not hold"
 
 
-def _judged(effect: np.ndarray, low_edge: float, high_edge: float, says: str) -> Part:
-    effect = np.atleast_1d(effect)
-    _some(effect)
-    if len(effect) == 1:  # one seed alone has no interval
-        return Part(says, effect.tolist(), None, None, "undecided")
-    half = stats.t.ppf((1 + LEVEL) / 2, len(effect) - 1) * effect.std(ddof=1) / np.sqrt(len(effect))
-    return _outcome(says, effect, (effect.mean() - half, effect.mean() + half), low_edge, high_edge)
-
-
-def _outcome(says: str, effect: np.ndarray, interval: tuple[float, float], low_edge: float, high_edge: float) -> Part:
-    low, high = map(float, interval)
-    if low > low_edge and high < high_edge:
-        outcome = "holds"
-    elif high <= low_edge or low >= high_edge:
-        outcome = "does not hold"
-    else:
-        outcome = "undecided"
-    return Part(says, effect.tolist(), low, high, outcome)
+def _part(says: str, effect: Values, edges: tuple[float | None, float | None], by: str = "mean") -> Part:
+    effect = np.atleast_1d(_array(effect))
+    if not len(effect) or np.isnan(effect).any():
+        raise ValueError(f"a part needs one number a seed, got {effect.tolist()}")
+    return Part(says, effect.tolist(), edges, by)
 
 
 def _off(values: Values, claimed: Values | float, rival: Values | float) -> np.ndarray:
@@ -136,11 +146,6 @@ def _off(values: Values, claimed: Values | float, rival: Values | float) -> np.n
     if (distance == 0).any():
         raise ValueError("a claim needs a rival of another value: claimed and rival are the same")
     return (_array(values) - _array(claimed)) / distance
-
-
-def _some(values: np.ndarray) -> None:
-    if not len(values) or np.isnan(values).any():
-        raise ValueError(f"a part needs one number a seed, got {values.tolist()}")
 
 
 def _array(values: Values | float) -> np.ndarray:

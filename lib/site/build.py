@@ -15,6 +15,7 @@ from pathlib import Path
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
 from . import sweeps_page
+from .criteria import changes
 from .ledger import all_claims, ledger
 from .render import rendered
 
@@ -22,6 +23,7 @@ RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<c
 SOURCE = BUILD / "source"
 LEDGER_MARK = "<!-- ledger -->"
 SWEEPS_MARK = "<!-- sweeps -->"
+CRITERIA_MARK = "<!-- criteria -->"
 SETUP = 'import sys; sys.path += [".", "..", "../.."]  # the book\'s folder: run this inside it  # fmt: skip'
 
 
@@ -100,7 +102,9 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
     tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
-    _write_in(source / "book" / "ledger.md", LEDGER_MARK, ledger(all_claims(runs)))
+    claims = all_claims(runs)
+    _write_in(source / "book" / "ledger.md", LEDGER_MARK, ledger(claims))
+    _write_in(source / "book" / "criteria.md", CRITERIA_MARK, changes(claims))
     _write_in(source / "book" / "sweeps.md", SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps"))
     if published:
         _write_buttons(source / "_config.yml", published)

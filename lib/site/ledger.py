@@ -1,13 +1,14 @@
 """The ledger: every claim of the book with its verdicts, as a page and in a few lines for a terminal."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..paths import NOTEBOOKS
 from ..press.chapters import PROFILES, names
 from ..press.claims import VERDICTS, Claim, gather
 from ..words import count
+from .criteria import differ, reasons
 from .render import rendered
 
 
@@ -28,10 +29,12 @@ def kept_profiles(path: Path) -> set[str]:
 def ledger(claims: Sequence[Claim]) -> str:
     """The ledger as MyST: a count for each profile, then every claim by chapter with its verdicts."""
     profiles = {name: [claim.verdict for claim in claims if claim.profile == name] for name in PROFILES}
-    chapters = [
-        (name, _title(name), _by(found, "id").values()) for name, found in sorted(_by(claims, "chapter").items())
-    ]
-    return rendered("ledger.md.j2", verdicts=VERDICTS, profiles=profiles, chapters=chapters, count=count)
+    ordered = sorted(claims, key=lambda claim: PROFILES.index(claim.profile))  # the largest profile comes last
+    found = _by(sorted(ordered, key=_place(claims)), "chapter")
+    chapters = [(name, _title(name), _by(some, "id").values()) for name, some in sorted(found.items())]
+    why = {name: reasons(name).profiles for name, _, _ in chapters}
+    given = {"verdicts": VERDICTS, "profiles": profiles, "chapters": chapters, "count": count}
+    return rendered("ledger.md.j2", **given, why=why, differ=differ)
 
 
 def summary(claims: Sequence[Claim]) -> str:
@@ -47,6 +50,14 @@ def summary(claims: Sequence[Claim]) -> str:
             if claim.verdict != "holds"
         ]
     return "\n".join(lines)
+
+
+def _place(claims: Sequence[Claim]) -> Callable[[Claim], int]:
+    """Where a claim comes among all: as it was first met, whatever its profile."""
+    first = {}
+    for number, claim in enumerate(claims):
+        first.setdefault((claim.chapter, claim.id), number)
+    return lambda claim: first[claim.chapter, claim.id]
 
 
 def _by(claims: Sequence[Claim], name: str) -> dict[str, list[Claim]]:

@@ -14,5 +14,10 @@ def rendered(template: str, **given: object) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"escaped": html.escape, "quoted": json.dumps}
+    environment.filters |= {"escaped": html.escape, "quoted": json.dumps, "cell": _cell}
     return environment.get_template(template).render(given)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table: in one line, without a bar or a sign of HTML or mathematics of its own."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("$", "\\$").replace("*", "\\*")

@@ -2,25 +2,30 @@ import json
 
 import pytest
 
+from dataclasses import asdict
+
 from lib.press.claims import METADATA, Claim, Ledger, as_html, as_text, claims_of, gather, number, spread
+from lib.press.rule import above, always
 
 
-def claim(passes, **changes):
+def claim(outcomes, **changes):
+    """A claim with a part for each outcome: True for one that holds."""
+    parts = {f"part {k}": above([1.0, 1.1], 0.0 if holds else 5.0) for k, holds in enumerate(outcomes)}
     settings = {
-        "id": "a", "chapter": "01_x", "profile": "smoke", "says": "It falls.", "source": "§ 1", "criterion": "lower",
-        "figure": "fig-x", "measured": {"value": [1.0, 2.0]}, "passes": passes, "seeds": 2, "live": True,
+        "id": "a", "chapter": "01_x", "profile": "smoke", "says": "It falls.", "source": "§ 1",
+        "figure": "fig-x", "measured": {"value": [1.0, 2.0]}, "parts": parts, "seeds": 2, "live": True,
     }  # fmt: skip
     return Claim(**settings | changes)
 
 
 @pytest.mark.parametrize(
-    ("passes", "verdict"),
+    ("outcomes", "verdict"),
     [([True, True], "holds"), ([True, False], "partly"), ([False, False], "does not hold")],
 )
-def test_the_verdict_counts_seeds(passes, verdict):
-    assert claim(passes).verdict == verdict
-    assert verdict in claim(passes).sign
-    assert claim(passes).passed == f"{sum(passes)} of 2"
+def test_the_verdict_follows_from_the_parts(outcomes, verdict):
+    assert claim(outcomes).verdict == verdict
+    assert verdict in claim(outcomes).sign
+    assert claim(outcomes).passed == f"{sum(outcomes)} of 2 parts"
 
 
 def test_values_show_mean_and_range():
@@ -33,23 +38,34 @@ def test_values_show_mean_and_range():
     assert number(float("nan")) == "nan"
 
 
-def test_a_ledger_flattens_parts_and_shows_each_claim(capsys):
+def test_a_ledger_judges_and_shows_each_claim(capsys):
     ledger = Ledger("01_x", "cpu", live=False)
-    common = {"says": "s", "source": "§", "criterion": "c", "figure": "f"}
-    ledger.check("one", measured={"v": [1, 2]}, passes={"a": [True, True], "b": [True, False]}, **common)
-    assert ledger.claims[0].passes == [True, True, True, False]
+    common = {"says": "s", "source": "§", "figure": "f"}
+    parts = {"a": above([1.0, 1.1], 0.0, "the start"), "b": always([0.0, 2.0], 1.0, "steps that rise")}
+    ledger.check("one", measured={"v": [1, 2]}, parts=parts, **common)
+    assert ledger.claims[0].verdict == "partly"
     assert ledger.claims[0].seeds == 2
-    assert "◐ partly (3 of 4)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "◐ partly (1 of 2 parts)" in shown
+    assert "a: above the start, by 1.05 [0.415, 1.69] ✔; b: steps that rise: never beyond 1; found 2.00 ✘" in shown
     with pytest.raises(ValueError, match="was checked before"):
-        ledger.check("one", measured={"v": [1]}, passes=[True], **common)
+        ledger.check("one", measured={"v": [1]}, parts={"a": above([1.0], 0.0)}, **common)
     with pytest.raises(ValueError, match="needs one entry a seed"):
-        ledger.check("two", measured={"v": [1, 2, 3]}, passes=[True], **common)
+        ledger.check("two", measured={"v": [1, 2, 3]}, parts={"a": above([1.0], 0.0)}, **common)
     with pytest.raises(ValueError, match="needs one entry a seed"):
-        ledger.check("three", measured={"v": []}, passes=[], **common)
+        ledger.check("three", measured={"v": [1]}, parts={}, **common)
+
+
+def test_of_many_parts_those_that_hold_are_only_counted():
+    assert claim([True] * 7).judged() == "all 7 parts ✔"
+    told = claim([True] * 7 + [False]).judged()
+    assert told.startswith("part 7: above 5, by -3.95")
+    assert told.endswith("✘; the other 7 parts ✔")
 
 
 def travelling(claim):
-    return vars(claim) | {"measured": list(claim.measured.items())}
+    told = asdict(claim)
+    return told | {name: list(told[name].items()) for name in ("measured", "parts")}
 
 
 def test_claims_are_gathered_from_executed_notebooks(tmp_path):

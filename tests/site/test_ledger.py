@@ -8,32 +8,36 @@ import pytest
 
 from lib.press import chapters
 from lib.press.claims import Claim
+from lib.press.rule import above
 from lib.press.show import CLAIM
 from lib.site import ledger as ledger_module
 from lib.site.ledger import all_claims, kept_profiles, ledger, summary
 
 
-def claim(profile="paper", passes=(True,), **changes):
+def claim(profile="paper", outcomes=(True,), **changes):
+    """A claim with a part for each outcome: True for one that holds."""
+    parts = {f"part {k}": above([1.0, 1.1], 0.0 if holds else 5.0) for k, holds in enumerate(outcomes)}
     settings = {
-        "id": "a", "chapter": "02_binary_dynamics", "says": "It falls.", "source": "§ 4", "criterion": "lower",
+        "id": "a", "chapter": "02_binary_dynamics", "says": "It falls.", "source": "§ 4", "parts": parts,
         "figure": "fig-x", "measured": {"value": [1.0]}, "seeds": 1, "live": profile == "smoke",
     }  # fmt: skip
-    return Claim(**settings | changes, profile=profile, passes=list(passes))
+    return Claim(**settings | changes, profile=profile)
 
 
 def test_the_ledger_shows_each_claim_once_with_every_profile():
     page = ledger([claim("paper"), claim("smoke", [False]), claim("smoke", [True, False], id="b", says="It rises.")])
     assert page.count("It falls. ({numref}`fig-x`)") == 1
     assert page.index("at <code>smoke</code>") < page.index("at <code>paper</code>")
-    assert "✘ does not hold</strong> at <code>smoke</code> (0 of 1" in page
-    assert "✔ holds</strong> at <code>paper</code> (1 of 1, 1 seed, recorded)" in page
-    assert "| `smoke` | 0 | 1 | 1 | 2 |" in page
-    assert "| `paper` | 1 | 0 | 0 | 1 |" in page
+    assert "✘ does not hold</strong> at <code>smoke</code> (0 of 1 part" in page
+    assert "✔ holds</strong> at <code>paper</code> (1 of 1 part, 1 seed, recorded)" in page
+    assert "| `smoke` | 0 | 1 | 0 | 1 | 2 |" in page
+    assert "| `paper` | 1 | 0 | 0 | 0 | 1 |" in page
 
 
 def executed(path: Path, *claims: Claim) -> None:
     """A notebook with these claims in its outputs."""
-    outputs = [{"metadata": {CLAIM: asdict(one)}} for one in claims]
+    told = [asdict(one) | {"parts": list(asdict(one)["parts"].items())} for one in claims]
+    outputs = [{"metadata": {CLAIM: one}} for one in told]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"cells": [{"outputs": outputs}]}), encoding="utf-8")
 
@@ -62,11 +66,11 @@ def test_values_with_signs_of_html_stand_in_the_ledger_as_they_are():
 
 
 def test_a_ledger_of_nothing_is_a_table_of_zeros():
-    assert ledger([]).count("| 0 | 0 | 0 | 0 |\n") == 3
+    assert ledger([]).count("| 0 | 0 | 0 | 0 | 0 |\n") == 3
 
 
 def test_the_summary_names_what_does_not_hold():
     text = summary([claim("smoke"), claim("smoke", [False], id="b", says="It rises.")])
-    assert "02_binary_dynamics at smoke: holds 1, partly 0, does not hold 1" in text
+    assert "02_binary_dynamics at smoke: holds 1, partly 0, undecided 0, does not hold 1" in text
     assert "It rises." in text
     assert "It falls." not in text
