@@ -1,8 +1,7 @@
 import json
+from dataclasses import asdict
 
 import pytest
-
-from dataclasses import asdict
 
 from lib.press.claims import METADATA, Claim, Ledger, as_html, as_text, claims_of, gather, number, spread
 from lib.press.rule import above, always
