@@ -69,6 +69,7 @@ def test_nothing_is_begun_that_would_take_too_long(some, own_data, tmp_path):
     assert not list((tmp_path / "records").glob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_run_is_told_from_those_like_it(monkeypatch):
     monkeypatch.setattr(module, "names", lambda: ["07_width"])
     told = {(one.profile, one.experiment.model.widths[0]): one.seconds for one in wanted(["07"])}
