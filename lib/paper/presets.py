@@ -54,6 +54,16 @@ def cifar10(profile: str, noise_rate: float = 0.4) -> Experiment:
     return Experiment(DataConfig("cifar10"), noise, ModelConfig((64,), kind="resnet9"), train, observe)
 
 
+def judges_resnet(experiment: Experiment) -> bool:
+    """Whether a training of the ResNet-9 is near enough to the paper's for a verdict on its dynamics (Fig. 7 bottom).
+
+    Half of its width and of its photographs at least: a smaller one on fewer does not fit them, right or wrong.
+    """
+    images = experiment.data.train_size
+    photographs = experiment.data.name == "cifar10" and (images is None or images >= 25_000)
+    return photographs and experiment.model.widths[0] >= 32
+
+
 RATES = {"smoke": (0.1, 0.4), "cpu": (0.1, 0.2, 0.3, 0.4), "paper": (0.1, 0.2, 0.3, 0.4)}  # those of Fig. 13
 
 
