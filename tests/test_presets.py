@@ -54,6 +54,13 @@ def test_a_resnet_is_judged_from_half_of_the_papers_scale(width, images, judged)
     assert not presets.judges_resnet(presets.cifar10("smoke"))  # digits
 
 
+def test_ten_classes_up_to_the_fit_are_the_chapter_on_many_classes_but_for_smoke():
+    assert presets.ten_fitted("cpu") == presets.mnist("cpu")
+    assert presets.ten_fitted("paper", 0.1) == presets.mnist("paper", 0.1)
+    assert presets.ten_fitted("smoke").data == presets.mnist("smoke").data
+    presets.ten_fitted("smoke").validate()
+
+
 def test_smoke_needs_no_download():
     for preset in (presets.binary, presets.mnist, presets.cifar10):
         assert prepare(preset("smoke")).task.train_labels.numel() > 0
