@@ -85,7 +85,7 @@ for name in runs:
 #
 # § 4.2: after the early stop "the magnitudes of $\|g_{clean}^{(c)}\|$ and $\|g_{noise}^{(c)}\|$ are similar, and there is no
 # apparent dominance of one over the other"; so the network learns both subsets. The stage ends when the labels are fitted:
-# then both gradients vanish, and their ratio is that of a few last samples. We look at the epochs from the early stop to the
+# then both gradients shrink to those of a few last samples. We look at the epochs from the early stop to the
 # first with a training error of 1 % (or to the last epoch, where there is none).
 #
 # Two readings of "similar". *No dominance*: the median over these epochs of the ratio (its geometric mean over the classes)
@@ -142,16 +142,20 @@ for id, words, some, classes in (("two", "two classes", whole, 2), ("ten", "ten 
 others = {
     rate: runs[f"δ {rate}"].each(lambda run: np.median(dynamics.between_stop_and_fit(run, ["ratio"]))) for rate in rates
 }
+together = whole.each(
+    lambda run: np.corrcoef(np.log(dynamics.between_stop_and_fit(run, ["ratio_0", "ratio_1"])), rowvar=False)[0, 1]
+)
 show.markdown(
     "In the trainings by noise rate the median ratio between stop and fit is "
     + ", ".join(f"{claims.spread(values)} at δ = {rate:g}" for rate, values in others.items())
-    + "."
+    + f". In the runs of the upper panel the logarithms of the two classes' ratios have a correlation of "
+    f"{claims.spread(together)}."
 )
 
 # %% [markdown]
-# With two classes the ratios of the classes swing against each other: a step that serves one class's samples hurts the
-# other's, and their geometric mean stays near 1 all the while. "Similar" is true of the two subsets as wholes and over time,
-# more than of a class in an epoch.
+# With two classes the ratios of the classes swing against each other, and their geometric mean stays near 1 all the while: what
+# a step does for one class's samples it does against the other's. "Similar" is true of the two subsets as wholes and over
+# time, more than of a class in an epoch.
 #
 # ## How bad in the end?
 
