@@ -54,6 +54,7 @@ KINDS = {
     "pairs": "paper.angles:PairAngles",
     "batches": "paper.angles:BatchDirections",
     "kernel": "paper.kernels:KernelMachine",
+    "balanced kernel": "paper.balanced:BalancedKernelMachine",
     "scan": "beyond.scans:DualScan",
     "path": "beyond.scans:DualPath",
     "selective": "beyond.penalties:SelectiveTraining",

@@ -21,6 +21,7 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
+from lib.paper.balanced import BalancedKernelMachine
 from lib.paper.kernels import KernelMachine
 from lib.records import history_frame
 from lib.suspects.compare import FindWrongLabels
@@ -68,6 +69,9 @@ GOLDEN = {
         points=10,
         decades=4.0,
         explicit=20,
+    ),
+    "balanced": BalancedKernelMachine(
+        data=replace(TWO, train_size=150), noise=NOISE, kernel="laplacian", scale=2.0, points=10, decades=4.0
     ),
     "scan": DualScan(
         data=replace(TEN, train_size=400, test_size=200),
