@@ -53,6 +53,8 @@ KINDS = {
     "circle": "paper.angles:CircleAngles",
     "pairs": "paper.angles:PairAngles",
     "batches": "paper.angles:BatchDirections",
+    "angles in training": "paper.in_training:AnglesInTraining",
+    "batches in training": "paper.in_training:BatchesInTraining",
     "kernel": "paper.kernels:KernelMachine",
     "balanced kernel": "paper.balanced:BalancedKernelMachine",
     "scan": "beyond.scans:DualScan",

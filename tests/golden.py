@@ -22,6 +22,7 @@ from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.paper.balanced import BalancedKernelMachine
+from lib.paper.in_training import AnglesInTraining, BatchesInTraining
 from lib.paper.kernels import KernelMachine
 from lib.records import history_frame
 from lib.suspects.compare import FindWrongLabels
@@ -48,6 +49,13 @@ GOLDEN = {
         TrainConfig(lr=0.05, epochs=2, batch_size=64),
         ObserveConfig(residual_l1=True),
     ),
+    "projections": Experiment(
+        replace(TEN, train_size=200, test_size=100),
+        NOISE,
+        ModelConfig((4, 8, 16), kind="cnn"),
+        TrainConfig(lr=0.05, epochs=2, batch_size=64),
+        ObserveConfig(gradients=False, projections=True),
+    ),
     "resnet9": Experiment(
         replace(TEN, train_size=100, test_size=50),
         NOISE,
@@ -61,6 +69,21 @@ GOLDEN = {
     "circle": CircleAngles(layers=3, activation="relu", widths=(16,), bases=1, step=30),
     "pairs": PairAngles(data=DataConfig("clusters"), layers=3, width=32),
     "batches": BatchDirections(data=TWO, noise=NOISE, model=SMALL, draws=3, batch_sizes=(8, 32)),
+    "angles_in_training": AnglesInTraining(
+        data=replace(TWO, train_size=60),
+        noise=NOISE,
+        train=TrainConfig(lr=0.05, epochs=6, batch_size=20, momentum=0.9),
+        widths=(16,),
+        images=12,
+    ),
+    "batches_in_training": BatchesInTraining(
+        data=TWO,
+        noise=NOISE,
+        model=SMALL,
+        train=TrainConfig(lr=0.1, epochs=2, batch_size=32),
+        batch_sizes=(8, 32),
+        draws=3,
+    ),
     "kernel": KernelMachine(
         data=replace(TWO, train_size=150),
         noise=NOISE,

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..press import figures
+from ..press import figures, readings
 from ..press.claims import Ledger
 from ..press.rule import above, equal, towards
 from ..records import Run, Runs
@@ -90,9 +90,7 @@ def steadiness(run: Run, column: str, sign: int, *, log: bool = False) -> float:
     Its net change, counted positive in the direction of ``sign``, over all that it moves; ``log``: of its logarithm.
     """
     values = run.until_stop(column)
-    steps = np.diff(np.log(values) if log else values)
-    moved = np.abs(steps).sum()
-    return float(sign * steps.sum() / moved) if moved else 0.0
+    return sign * readings.steadiness(np.log(values) if log else values)
 
 
 def after_stop(run: Run, column: str = "test_error") -> float:

@@ -14,6 +14,13 @@ from .figures import SUBSETS
 ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
 
 
+def steadiness(values: Sequence[float] | np.ndarray) -> float:
+    """Net rise over the sum of all changes: 1 if it never falls, 0 if it goes nowhere, -1 if it never rises."""
+    changes = np.diff(values)
+    moved = np.abs(changes).sum()
+    return float(changes.sum() / moved) if moved else 0.0
+
+
 class Angles:
     """Reads the tables of `angles.StartAngles`: arrays have one entry a seed."""
 

@@ -85,3 +85,10 @@ def test_an_interval_in_words_counts_only_what_there_is():
     assert interval_in_words(np.array([1.0, 2.0, 3.0])) == "2.00 [-0.484, 4.48]"
     assert interval_in_words(np.array([1.0, np.nan, 3.0])) == "2.00 [-10.7, 14.7] (2 seeds)"
     assert interval_in_words(np.array([1.0, np.nan])) == "too few (1)"
+
+
+def test_steadiness_is_one_for_a_rise_without_a_turn():
+    assert readings.steadiness([1, 2, 4, 4, 9]) == 1
+    assert readings.steadiness([9, 4, 1]) == -1
+    assert readings.steadiness([0, 3, 2]) == pytest.approx(0.5)
+    assert readings.steadiness([5, 5]) == 0
