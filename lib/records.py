@@ -58,6 +58,7 @@ KINDS = {
     "scan": "beyond.scans:DualScan",
     "path": "beyond.scans:DualPath",
     "selective": "beyond.penalties:SelectiveTraining",
+    "renamed": "beyond.renamed:RenamedTraining",
     "earlier": "beyond.earlier:EarlierResNet",
     "suspects": "suspects.compare:FindWrongLabels",
     "stopping": "suspects.stop_rules:StopRules",
