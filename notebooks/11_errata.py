@@ -295,7 +295,7 @@ ledger.check(
 # %% figure="fig-errata-product" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.4)
 figures.curve(axes, long.wide("product"), figures.NOISY, "long")
-axes.set(ylabel="‖difference‖ / ‖mean of products‖", ylim=(0, None))
+axes.set(ylabel="‖difference‖ / ‖mean‖", ylim=(0, None))
 figures.epoch_axis([axes], last=60)
 figures.label_ends(axes)
 show.figure(fig)
