@@ -17,10 +17,9 @@
 #
 # Does an earlier notebook by others validate the paper, as it sets out to do? It defines three experiments and two sweeps,
 # and has no result: the first one crashes after its first epoch, and the others never ran. This chapter runs them at a scale
-# that fits two cores, names the faults that would have changed their results, and says by how much. In short: the fully connected
-# network and the CNN show clean-priority learning; the stand-in for the gradients and the stopping rule of that notebook hide
-# when it ends; and its residual network learns from images that are moved in every epoch, which bears on the fitting of wrong
-# labels.
+# that fits two cores, names the faults that would have changed their results, and says by how much. In short: on zeros
+# and ones clean-priority learning shows at every width, in the CNN it is brief; the stand-in for the gradients and the stopping
+# rule of that notebook hide when it ends; and moving the images puts off the fitting of wrong labels in its residual network.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
