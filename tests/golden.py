@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.beyond.earlier import EarlierResNet
 from lib.beyond.penalties import SelectiveTraining
+from lib.beyond.renamed import RenamedTraining
 from lib.beyond.scans import DualPath, DualScan
 from lib.beyond.two_gradients import DualConfig
 from lib.data import DataConfig
@@ -22,6 +24,7 @@ from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.paper.balanced import BalancedKernelMachine
+from lib.paper.identities import Identities
 from lib.paper.in_training import AnglesInTraining, BatchesInTraining
 from lib.paper.kernels import KernelMachine
 from lib.records import history_frame
@@ -123,6 +126,26 @@ GOLDEN = {
         strength=1.0,
         points=20,
         measured=2,
+    ),
+    "renamed": RenamedTraining(
+        data=replace(TEN, train_size=400, test_size=300),
+        noise=NOISE,
+        model=ModelConfig((4, 8, 16), kind="cnn"),
+        train=TrainConfig(lr=0.01, epochs=2, batch_size=64),
+        condition="selective_49",
+        strength=1.0,
+        points=20,
+        measured=2,
+    ),
+    "earlier": EarlierResNet(
+        data=replace(TEN, train_size=100, test_size=50),
+        noise=NOISE,
+        width=4,
+        train=TrainConfig(lr=0.02, epochs=2, batch_size=50, momentum=0.9),
+        annealed=3,
+    ),
+    "identities": Identities(
+        data=replace(TWO, train_size=100), noise=NOISE, model=SMALL, train=TrainConfig(lr=0.1, epochs=3, batch_size=25)
     ),
     "suspects": FindWrongLabels(
         data=replace(TEN, train_size=400),

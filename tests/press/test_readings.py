@@ -11,6 +11,7 @@ from lib.press.readings import (
     loop_area,
     paired_interval,
     stage_ends,
+    steadiness,
     there_and_back,
 )
 
@@ -88,7 +89,7 @@ def test_an_interval_in_words_counts_only_what_there_is():
 
 
 def test_steadiness_is_one_for_a_rise_without_a_turn():
-    assert readings.steadiness([1, 2, 4, 4, 9]) == 1
-    assert readings.steadiness([9, 4, 1]) == -1
-    assert readings.steadiness([0, 3, 2]) == pytest.approx(0.5)
-    assert readings.steadiness([5, 5]) == 0
+    assert steadiness([1, 2, 4, 4, 9]) == 1
+    assert steadiness([9, 4, 1]) == -1
+    assert steadiness([0, 3, 2]) == pytest.approx(0.5)
+    assert steadiness([5, 5]) == 0
