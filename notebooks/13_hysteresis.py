@@ -60,7 +60,12 @@ from lib.files import atomic
 from lib.press import readings
 from lib.press.readings import COLLAPSED_FROM, ORDERED_BELOW
 
-ORDERED, COLLAPSED = 0.35, 0.65  # the mixes at which the original trains its two kinds of network
+HIGH = 0.8
+BRANCHES = ("ordered", "collapsed")
+NOISE_RATES = {"smoke": (0.0, HIGH)} | dict.fromkeys(("cpu", "paper"), (0.0, 0.4, HIGH))
+PUBLISHED_RATES = {"smoke": (HIGH,)} | dict.fromkeys(("cpu", "paper"), (0.4, HIGH))  # of the published loops
+PUBLISHED_DWELLS = (1, 5)  # their fast one and their slow one
+OLD, SMALL_STEP = 160, 0.01  # K and learning rate with which no unit dies (chapter 12)
 WINDOW = {"smoke": (0.3, 0.4, 0.5, 0.6, 0.7)} | dict.fromkeys(
     ("cpu", "paper"), tuple(round(0.30 + 0.04 * k, 2) for k in range(11))
 )
@@ -71,29 +76,31 @@ DWELLS = {"smoke": (1, 2, 4), "cpu": (1, 2, 4, 8), "paper": (1, 3, 10)}
 TITLES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 
 
-def branch(one, mix: float, window: tuple[float, ...], longer: int) -> scans.DualPath:
-    """The original protocol: train at one mix with falling learning rate, then sweep at a hundredth of it."""
-    ends = [longer * stage.epochs for stage in one.stages]
-    train = [(mix, epochs, stage.lr) for epochs, stage in zip(ends, one.stages, strict=True)]
-    sweep = [(value, 3, 0.01 * one.dual.lr) for value in window]
-    return scans.led_along(one, train + sweep, afresh=len(train))
-
-
 def plan(profile: str) -> dict[str, list]:
-    """The original protocol and the closed loops of a profile."""
+    """The original protocol at three noise rates, and the closed loops of a profile."""
     one = presets.two_gradients(profile)
-    one = replace(one, seeds=chapters.default(seeds, {"smoke": 4, "cpu": 10, "paper": 3}[profile]))
-    window = WINDOW[profile]
-    groups = {
-        "ordered": [branch(one, ORDERED, window, 1)],
-        "collapsed": [branch(one, COLLAPSED, window[::-1], 2)],
-        "ordered, trained as long": [branch(one, ORDERED, window, 2)],
-    }
+    one = replace(one, seeds=chapters.default(seeds, {"smoke": 4, "cpu": 10, "paper": 5}[profile]))
+    few = replace(one, seeds=chapters.default(seeds, {"smoke": 4, "cpu": 5, "paper": 5}[profile]))
+    some = chapters.default(seeds, {"smoke": 4, "cpu": 8, "paper": 5}[profile])
+    window, loop, dwells = WINDOW[profile], LOOP[profile], DWELLS[profile]
+    groups = {}
+    for rate in NOISE_RATES[profile]:
+        for name in presets.BRANCHES if rate == HIGH else BRANCHES:
+            order = window[::-1] if name == "collapsed" else window
+            groups[f"{name}, δ = {rate:g}"] = [presets.hysteresis(profile, name, rate, order, some)]
     for activation in TITLES:
         like = replace(one, model=replace(one.model, activation=activation))
-        for dwell in DWELLS[profile]:
-            loop = scans.closed_loop(LOOP[profile], dwell, one.dual.lr, warm_up=one.epochs)
-            groups[f"{activation}, dwell {dwell}"] = [scans.led_along(like, loop)]
+        for dwell in dwells:
+            path = scans.closed_loop(loop, dwell, one.dual.lr, warm_up=one.epochs)
+            groups[f"{activation}, dwell {dwell}"] = [scans.led_along(like, path)]
+    small = replace(few, dual=replace(one.dual, refresh=OLD, lr=SMALL_STEP))
+    for dwell in (dwells[0], dwells[-1]):
+        path = scans.closed_loop(loop, dwell, SMALL_STEP, warm_up=one.epochs)
+        groups[f"small steps, dwell {dwell}"] = [scans.led_along(small, path)]
+    for rate in PUBLISHED_RATES[profile]:
+        for dwell in PUBLISHED_DWELLS:
+            path = presets.falling_loop(loop, dwell, one.dual.lr)
+            groups[f"falling, δ = {rate:g}, dwell {dwell}"] = [scans.led_along(replace(few, noise_rates=(rate,)), path)]
     return groups
 
 

@@ -68,6 +68,9 @@ LOW_SEEDS = {"smoke": 0, "cpu": 16, "paper": 10}
 LONG = {"smoke": (0.2, 0.35), "cpu": (0.4, 0.5, 0.6, 0.7), "paper": (0.4, 0.5, 0.6, 0.7)}  # mixes of the long trainings
 LONG_SEEDS = {"smoke": 3, "cpu": 16, "paper": 10}
 HIGH, LOW = 0.8, 0.4
+BEYOND = (0.9, 1.0)  # more mixes at the low noise rate, where the collapse of wide networks lies beyond the window
+GRIDS = {HIGH: (0.38, 0.40, 0.42, 0.44, 0.46), LOW: (0.42, 0.44, 0.46, 0.48, 0.50)}  # the original's five mixes at each
+GRID_SEEDS = {"smoke": 0, "cpu": 10, "paper": 10}  # as many as in the original
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -78,7 +81,10 @@ def plan(profile: str) -> dict[str, list]:
         wide = replace(one, model=replace(one.model, widths=(width,) * len(one.model.widths)))
         long = replace(wide, mixes=LONG[profile], epochs=2 * one.epochs, milestones=())
         low = replace(wide, noise_rates=(LOW,))
-        for name, scan, count in (("high", wide, SEEDS), ("low", low, LOW_SEEDS), ("long", long, LONG_SEEDS)):
+        kinds = [("high", wide, SEEDS), ("low", low, LOW_SEEDS), ("long", long, LONG_SEEDS)]
+        kinds += [("low, beyond", replace(low, mixes=BEYOND), LOW_SEEDS)]
+        kinds += [(f"grid {rate}", replace(wide, noise_rates=(rate,), mixes=GRIDS[rate]), GRID_SEEDS) for rate in GRIDS]
+        for name, scan, count in kinds:
             if count[profile]:
                 groups[f"{name} {width}"] = [replace(scan, seeds=chapters.default(seeds, count[profile]))]
     return groups
