@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ..files import atomic
@@ -102,6 +103,21 @@ def record(name: str, texts: list[str]) -> None:
     """Keep the readings of published files in `FOLDER`."""
     with atomic(FOLDER / f"{name}.csv") as part:
         part.write_text(reduced(name, texts).to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+
+
+def ways(loops: pd.DataFrame, noise_rate: float, pace: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A published loop: mixes, errors on the way up and on the way back, ``[mixes, seeds]``.
+
+    Both ways at the mixes of the way back, which all lie between those of the way up: by straight lines.
+    """
+    rows = loops[np.isclose(loops["noise_rate"], noise_rate) & (loops["pace"] == pace)]
+    up, back = (
+        rows[rows["direction"] == direction].pivot(index="mix", columns="seed", values="test_error")
+        for direction in ("up", "down")
+    )
+    at = back.index.to_numpy()
+    there = np.stack([np.interp(at, up.index, up[seed]) for seed in back.columns], axis=1)
+    return at, there, back.to_numpy()
 
 
 def credit() -> str:
