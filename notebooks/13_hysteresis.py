@@ -360,27 +360,28 @@ ledger.check(
 )
 sthere, sback = readings.there_and_back(slowest["ReLU, small steps"])
 small_area, few = readings.loop_area(loop, sthere, sback), sthere.shape[1]
+relu_area = areas["relu"][-1][:few]
 turned = readings.there_and_back(slowest["ReLU, small steps"], "dead")[0][-1]
+calm = int(
+    np.argmin(np.abs(np.array(loop) - one.path[0][0]))
+)  # next to the mix at which the ordered networks are trained
 ledger.check(
     "hysteresis-small-steps",
     says="With ReLU and steps so small that no unit dies, an old gradient raises the error on the way up, and the network comes back.",
     source="this book; learning rate 0.01, K = 160, the longest dwell",
     figure="fig-hysteresis-dead",
     measured={
-        "error at the start": sthere[0],
+        f"error on the way up, λ = {loop[calm]:g}": sthere[calm],
         "at the turn": sthere[-1],
-        "at the end": sback[0],
+        f"on the way back, λ = {loop[calm]:g}": sback[calm],
         "units off at the turn": turned,
         "area": small_area,
-        "area with the original's steps": areas["relu"][-1][:few],
+        "area with the original's steps": relu_area,
     },
     parts={
-        "raised at the turn": above(sthere[-1], sthere[0], "the error at the start"),
+        "raised at the turn": above(sthere[-1], sthere[calm], f"the error at λ = {loop[calm]:g}"),
         "no unit is off": equal(turned, 0, 1),
-        "back where it was": towards(
-            sback[0], sthere[0], sthere[-1], "from the error at the turn to that at the start"
-        ),
-        "a smaller loop": below(small_area, areas["relu"][-1][:few], "the area with the original's steps"),
+        "about no loop": about(small_area, 0, relu_area, "from no area to that with the original's steps"),
     },
 )
 

@@ -75,6 +75,7 @@ HIGH, LOW = 0.8, 0.4
 BEYOND = (0.9, 1.0)  # more mixes at the low noise rate, where the collapse of wide networks lies beyond the window
 GRIDS = {HIGH: (0.38, 0.40, 0.42, 0.44, 0.46), LOW: (0.42, 0.44, 0.46, 0.48, 0.50)}  # the original's five mixes at each
 GRID_SEEDS = {"smoke": 0, "cpu": 10, "paper": 10}  # as many as in the original
+GRID_WIDTHS = {"smoke": (), "cpu": (32, 64, 128), "paper": (32, 64, 128)}  # half, once and twice the chapters' width
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -87,7 +88,10 @@ def plan(profile: str) -> dict[str, list]:
         low = replace(wide, noise_rates=(LOW,))
         kinds = [("high", wide, SEEDS), ("low", low, LOW_SEEDS), ("long", long, LONG_SEEDS)]
         kinds += [("low, beyond", replace(low, mixes=BEYOND), LOW_SEEDS)]
-        kinds += [(f"grid {rate}", replace(wide, noise_rates=(rate,), mixes=GRIDS[rate]), GRID_SEEDS) for rate in GRIDS]
+        if width in GRID_WIDTHS[profile]:
+            kinds += [
+                (f"grid {rate}", replace(wide, noise_rates=(rate,), mixes=GRIDS[rate]), GRID_SEEDS) for rate in GRIDS
+            ]
         for name, scan, count in kinds:
             if count[profile]:
                 groups[f"{name} {width}"] = [replace(scan, seeds=chapters.default(seeds, count[profile]))]
