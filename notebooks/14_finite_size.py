@@ -181,7 +181,7 @@ for name in dict.fromkeys(name.split()[0] for name in runs):
 
 # %% tags=["hide-input"]
 groups = np.array_split(np.arange(count), max(2, count // 10))
-GROUP = "group of seeds"
+GROUP = "group"
 
 
 def steepest(m: np.ndarray) -> float:
@@ -217,10 +217,10 @@ ledger.check(
     says="The peak of the variance gets higher as the model grows.",
     source="earlier notebook on finite-size scaling; δ = 0.8",
     figure="fig-finite-moments",
-    measured={f"largest variance, width {width}": values for width, values in height.items()},
+    measured={f"largest variance, width {width}": values for width, values in height.items()}
+    | {f"inside the window, width {width}": values for width, values in inside.items()},
     parts={
-        "logarithm of the largest variance": above(np.log(height[wide]), np.log(height[thin]), f"that of width {thin}"),
-        "a peak inside the window": mostly(inside[wide] & inside[thin], f"widths {thin} and {wide} have one"),
+        "logarithm of the largest variance": above(np.log(height[wide]), np.log(height[thin]), f"that of width {thin}")
     },
     each=GROUP,
 )
@@ -359,7 +359,7 @@ ledger.check(
     figure="fig-finite-grids",
     measured={"on the edge": on_edge},
     parts={"on the edge": mostly(on_edge, "largest variance on the edge")},
-    each="cell of width and noise rate",
+    each="cell",
 )
 log_variance = {
     width: np.concatenate([np.log(their_cells[rate, width].var(1, ddof=1)) for rate in (HIGH, LOW)])
@@ -372,7 +372,7 @@ ledger.check(
     figure="fig-finite-grids",
     measured={f"logarithm of the variance, width {width:g}": values for width, values in log_variance.items()},
     parts={"width 2 against 0.5, at one λ": above(log_variance[2.0], log_variance[0.5], "that of width 0.5")},
-    each="pair of noise rate and λ",
+    each="pair",
 )
 rise = {
     (rate, width): np.ptp(resnet(rate, width)[[0, -1]], axis=0) / (GRIDS[rate][-1] - GRIDS[rate][0])
@@ -476,11 +476,12 @@ ledger.check(
     says="Rescaled by their width, the curves fall on one.",
     source="earlier notebook on finite-size scaling, what it looks for; δ = 0.8",
     figure="fig-finite-collapse",
-    measured={"quality S, best collapse": qualities, "S of the curves as they are": raw},
-    parts={
-        "logarithm of S": about(np.log(qualities), 0.0, np.log(raw), "from 1 to the curves as they are"),
-        "λc and ν found": mostly([not one.at_bound for one in group_fits], "both inside the searched range"),
+    measured={
+        "quality S, best collapse": qualities,
+        "S of the curves as they are": raw,
+        "λc and ν inside the searched range": [not one.at_bound for one in group_fits],
     },
+    parts={"logarithm of S": about(np.log(qualities), 0.0, np.log(raw), "from 1 to the curves as they are")},
     each=GROUP,
 )
 if "binder" in columns:
