@@ -364,7 +364,7 @@ ledger.check(
             lthere[0],
             readings.there_and_back(slowest["ReLU"])[1][0],
             "from where ReLU ends to the error at the start",
-        )  # fmt: skip
+        )
     },
 )
 sthere, sback = readings.there_and_back(slowest["ReLU, small steps"])
