@@ -106,6 +106,24 @@ def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.nd
     return np.trapezoid(down - up, mixes, axis=0)
 
 
+def passage(mixes: Sequence[float], errors: np.ndarray, level: float) -> np.ndarray:
+    """The mix at which an error, past its least value, gets to ``level``, by straight lines; ``errors`` [mixes, seeds].
+
+    A value a seed: NaN where it does not, and where the least error lies above the level that error's mix.
+    """
+    found = np.full(errors.shape[1], np.nan)
+    for seed, curve in enumerate(errors.T):
+        least = int(curve.argmin())
+        beyond = np.flatnonzero(curve[least:] >= level)
+        if len(beyond) and beyond[0] == 0:
+            found[seed] = mixes[least]
+        elif len(beyond):
+            k = least + int(beyond[0])
+            share = (level - curve[k - 1]) / (curve[k] - curve[k - 1])
+            found[seed] = mixes[k - 1] + share * (mixes[k] - mixes[k - 1])
+    return found
+
+
 def each_condition(
     runs: Mapping[str, Runs], conditions: Sequence[float], measure: Callable[[Runs], Sequence[float]], prefix: str = ""
 ) -> dict[float, np.ndarray]:
