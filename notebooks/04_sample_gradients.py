@@ -122,8 +122,9 @@ def plan(profile: str) -> dict[str, list]:
         draws=10,
     )
     count = chapters.default(seeds, 3 if small else 10)
-    counts = {"larger step": chapters.default(seeds, 5)} if profile == "paper" else {}
-    return {name: experiments.with_seeds(group, counts.get(name, count)) for name, group in groups.items()}
+    few = chapters.default(seeds, 3 if small else 5)
+    trained = ("larger step", "smaller step", "ten classes", "in training")
+    return {name: experiments.with_seeds(group, few if name in trained else count) for name, group in groups.items()}
 
 
 profile, runs, ledger = chapters.open_chapter("04_sample_gradients", globals(), plan)
