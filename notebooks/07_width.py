@@ -51,7 +51,7 @@ from lib.press.rule import about
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by width; one for each seed."""
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
+    count = chapters.default(seeds, presets.FEW[profile])  # as many of each width
     return {
         str(width): experiments.with_seeds(presets.wide(profile, width, noise_rate), count)
         for width in presets.WIDTHS[profile]

@@ -62,11 +62,14 @@ TEN = {"smoke": (0.3,), "cpu": (0.3,), "paper": (0.1, 0.2, 0.3, 0.4)}  # noise r
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile, by name; one for each seed."""
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
+    many, few = (chapters.default(seeds, counts[profile]) for counts in (presets.SEEDS, presets.FEW))
     groups = {f"δ {rate}": presets.binary(profile, rate) for rate in presets.RATES[profile]}
     groups |= {f"ten, δ {rate}": presets.ten_fitted(profile, rate) for rate in TEN[profile]}
     groups |= {f"width {width}": presets.wide(profile, width) for width in presets.WIDTHS[profile]}
-    groups = {name: experiments.with_seeds(group, count) for name, group in groups.items()}
+    groups = {
+        name: experiments.with_seeds(group, few if name.startswith(("ten", "width")) else many)
+        for name, group in groups.items()
+    }
     whole = presets.binary("smoke" if profile == "smoke" else "paper")
     return groups | {
         "after the stop": experiments.with_seeds(whole, chapters.default(seeds, {"smoke": 3}.get(profile, 5)))

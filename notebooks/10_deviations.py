@@ -93,13 +93,13 @@ def plan(profile: str) -> dict[str, list]:
     short = replace(cnn, train=replace(cnn.train, epochs=15 if small else 30))
     if not small:
         short = replace(short, data=replace(short.data, train_size=1000, test_size=1000))
-    count, few = (chapters.default(seeds, 3 if small else otherwise) for otherwise in (10, 5))
+    count, few = (chapters.default(seeds, counts[profile]) for counts in (presets.SEEDS, presets.FEW))
     groups = {name: experiments.with_seeds(variant, count) for name, variant in variants.items()}
     groups |= {
         f"padding {p}": experiments.with_seeds(replace(short, model=replace(short.model, padding=p)), few)
         for p in (0, 1)
     }
-    groups["cnn"] = groups["padding 0"] if small else experiments.with_seeds(cnn, count)
+    groups["cnn"] = groups["padding 0"] if small else experiments.with_seeds(cnn, few)
     return groups
 
 
