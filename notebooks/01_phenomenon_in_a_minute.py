@@ -264,7 +264,7 @@ opposite = [
 ledger.check(
     "gradients-opposite",
     says="Clean and noisy gradient of a class point in opposite directions.",
-    source="§ 3.2, Eq. 9; Assumption 4.1",
+    source="§ 4.1, Eq. 9, Assumption 4.1; § 3.2, Fig. 4",
     figure="fig-minute-ratio",
     measured={"largest cosine": opposite},
     parts={"largest cosine up to the early stop": rule.equal(opposite, -1, 0, "from −1 to a right angle")},

@@ -273,8 +273,9 @@ ledger.check(
 # For each class $c$, $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are sums of sample-wise gradients over the clean and the
 # mislabelled samples whose *true* class is $c$ (§ 3.2). Theory: their lengths begin at the ratio of the counts,
 # $(1-\delta)/\delta$ (Eq. 8), and the ratio falls monotonically to about 1 at or before the early stop (Theorem 4.5,
-# Fig. 6). The gradients are exact, over the whole training set, after every epoch. After the early stop the ratio says
-# nothing any more and is not drawn.
+# Fig. 6). The gradients are exact, over the whole training set, after every epoch. The figure ends at the early stop. Until
+# the labels are fitted the mean over the classes then stays at 1, and single classes swing around it:
+# [chapter 9](09_tempered_overfitting.ipynb) shows that.
 
 # %% figure="fig-binary-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)

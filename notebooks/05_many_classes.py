@@ -242,7 +242,7 @@ for name in ("cnn", "resnet"):
     ledger.check(
         f"{name}-ratio-at-start",
         says=f"At initialisation the ratio on each class's own logit is about (C − 1)(1 − δ)/δ ({name}).",
-        source="§ 5, Eq. 14",
+        source="§ 5, after Eqs. 14a and 14b",
         figure="fig-many-ratio" if name == "cnn" else "fig-many-eq14",
         measured={
             "nominal": [nominal] * ratios.shape[1],

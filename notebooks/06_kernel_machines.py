@@ -131,7 +131,7 @@ for kernel in ("laplacian", "gaussian"):
     ledger.check(
         f"{kernel}-below-noise",
         says=f"On the way the test error is far below the noise level ({kernel} kernel).",
-        source="§ 6, Fig. 9",
+        source="Fig. 9",
         figure="fig-kernel-u",
         measured={"least": best, "at step": some.early_stops},
         parts={"far below": towards(best, 0, noise_rate, "from the noise rate to 0")},
@@ -139,7 +139,7 @@ for kernel in ("laplacian", "gaussian"):
     ledger.check(
         f"{kernel}-rises-later",
         says=f"Later it rises again ({kernel} kernel).",
-        source="§ 6, Fig. 9",
+        source="Fig. 9",
         figure="fig-kernel-u",
         measured={"least": best, "end": last},
         parts={"rises": above(last, some.each(dynamics.after_stop), "the step after the least")},
@@ -148,7 +148,7 @@ for kernel in ("laplacian", "gaussian"):
     ledger.check(
         f"{kernel}-fits",
         says=f"In the end the machine fits the training labels, wrong ones included ({kernel} kernel).",
-        source="§ 6, Fig. 9",
+        source="Fig. 9",
         figure="fig-kernel-u",
         measured={"training error": trained, "test error": last},
         parts={"fits": equal(trained, 0, noise_rate, "from no error to all wrong labels")},
@@ -249,7 +249,7 @@ for kernel in ("laplacian", "gaussian"):
         ledger.check(
             f"{kernel}-u-falls-{id}",
             says=f"The U begins with a fall after the first step ({kernel} kernel, {words}).",
-            source="§ 6, Fig. 9",
+            source="Fig. 9",
             figure="fig-kernel-coding",
             measured={
                 f"{when}, {name}": read[draws][when]

@@ -159,7 +159,7 @@ each_class = {rate: np.array([runs[str(rate)].wide(f"ratio_{c}").iloc[0] for c i
 ledger.check(
     "noise-ratio-at-start",
     says="At initialisation the ratio on each class's own logit is about (C − 1)(1 − δ)/δ, at every noise level.",
-    source="§ 5, Eq. 14, at the levels of Appendix C.4",
+    source="§ 5, after Eqs. 14a and 14b, at the levels of Appendix C.4",
     figure="fig-noise-ratio",
     measured={
         f"{of} class, δ {rate} (theory {nominal[rate]:.3g})": values
@@ -176,7 +176,7 @@ ledger.check(
 ledger.check(
     "noise-ratio-fades",
     says="At the early stop the dominance has faded, at every noise level.",
-    source="§ 5",
+    source="§ 5, Fig. 8, at the levels of Appendix C.4",
     figure="fig-noise-ratio",
     measured={f"δ {rate}": values for rate, values in stop.items()},
     parts={

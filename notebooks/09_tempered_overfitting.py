@@ -207,7 +207,7 @@ ledger.check(
 ledger.check(
     "early-stop-saves",
     says="The early stop saves most of that error.",
-    source="§ 1",
+    source="ours, for § 4.2 (§ 1 speaks of saved computation)",
     figure="fig-tempered-final",
     measured={f"saved, δ {rate:g}": final[rate] - best[rate] for rate in rates},
     parts={f"δ {rate:g}": towards(best[rate], 0, final[rate], "from the final error to 0") for rate in rates},

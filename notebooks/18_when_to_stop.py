@@ -163,7 +163,7 @@ ledger.check(
 ledger.check(
     "suspected-ratio-as-good",
     says="The moment when wrong labels begin to rule can be seen without knowing which are wrong.",
-    source="§ 4, with suspects in place of the wrong labels",
+    source="§ 4.2, with suspects in place of the wrong labels",
     figure="fig-stopping-lost",
     measured={f"δ = {rate}": lost("estimated ratio", rate) - lost("true ratio", rate) for rate in noisy},
     parts={
