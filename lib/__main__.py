@@ -261,10 +261,11 @@ def suspects(**options: object) -> None:
 def parameters(chapter: str) -> None:
     """List what a chapter, or any notebook with a parameters cell, can be given."""
     from .press import chapters
-    from .press.parameters import parameters as declared
+    from .press.parameters import declared_in
 
-    for parameter in declared(chapters.find(chapter)):
-        print(parameter)
+    declared = declared_in(chapters.find(chapter))
+    for line in [*declared.parameters, *(f"({note})" for note in declared.notes())]:
+        print(line)
 
 
 @verb("records")
