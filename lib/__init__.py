@@ -19,7 +19,7 @@ Inside the book this package is ``lib``, installed from outside it is
 
 import sys
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _other = sys.modules.get("clean_priority" if __name__ == "lib" else "lib")
 if getattr(_other, "__file__", None) == __file__:

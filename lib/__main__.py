@@ -269,7 +269,7 @@ def parameters(chapter: str) -> None:
 
 
 @verb("records")
-@click.argument("words", nargs=-1, metavar="[list|verify|wanted|make] [KEY|CHAPTER]...")
+@click.argument("words", nargs=-1, metavar="[list|verify|wanted|unwanted|make] [KEY|CHAPTER]...")
 @click.option("--epochs", type=NUMBER, default=2, show_default=True, help="Epochs that verify trains anew.")
 @click.option("--profile", default="cpu", show_default=True, help="That `wanted` and `make` look at: cpu or paper.")
 @click.option("--hours", type=float, help="`make` begins nothing that would take longer than from now until then.")
@@ -278,11 +278,17 @@ def records(words: Sequence[str], epochs: int, profile: str, hours: float | None
 
     
     wanted [CHAPTER]...  what chapters (none named: all) want recorded: what is there, running and left, with the hours
+    unwanted             records that no chapter wants any more
     make [CHAPTER]...    brings it up to today's code: checks what is there, records what is not. Start it as often as
                          there are cores: the processes share the work, and what was cut off goes on
     """
     from .records import Store
 
+    if words == ("unwanted",):
+        from .press.wanted import unwanted
+
+        print("\n".join(path.name for path in unwanted()) or "every record is wanted by a chapter")
+        return 0
     if words[:1] in (("wanted",), ("make",)):
         return _wanted(words[1:], profile) if words[0] == "wanted" else _make(words[1:], profile, hours)
     verify, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words

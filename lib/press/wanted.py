@@ -7,6 +7,7 @@ in mode "plan" the experiments are told in place of being run.
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
@@ -14,9 +15,12 @@ from io import StringIO
 from pathlib import Path
 from statistics import median
 
+import torch
 from filelock import FileLock, Timeout
+from torch.utils.flop_counter import FlopCounterMode
 
-from ..experiments import Recordable
+from ..experiments import Experiment, Recordable
+from ..models import build
 from ..paths import RECORDS, data_folder
 from ..progress import say
 from ..records import MODE_VARIABLE, Planned, Store, run_now
@@ -26,6 +30,11 @@ from .chapters import PROFILES, find, names, profiles
 from .verify import verify
 
 NO_NUMBERS = True
+WHOLE = {"digits": 1200, "clusters": 1000, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
+SHAPES = {
+    "digits": (1, 8, 8), "clusters": (1, 1, 2), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+}  # fmt: skip
 STATES = ("recorded", "older code", "missing")
 
 
@@ -97,22 +106,43 @@ def _lock(experiment: Recordable) -> _Lock:
 
 
 class _Took:
-    """Seconds of the runs that are recorded, by their settings without the seed."""
+    """Seconds of the runs that are recorded: of those that differ by the seed alone, and for so much work."""
 
     def __init__(self, folder: Path) -> None:
-        self._seconds: dict[str, list[float]] = {}
+        self._alike: dict[str, list[float]] = defaultdict(list)
+        self._for_work: dict[str, list[float]] = defaultdict(list)
         store = Store(folder)
         for path in store.paths():
             run = store.run(path)
-            self._seconds.setdefault(self._like(run.experiment), []).append(run.provenance["seconds"])
-
-    @staticmethod
-    def _like(experiment: Recordable) -> str:
-        return replace(experiment, seed=0).key
+            one, seconds = run.experiment, run.provenance["seconds"]
+            self._alike[replace(one, seed=0).key].append(seconds)
+            if isinstance(one, Experiment):
+                self._for_work[one.model.kind].append(seconds / work(one))
 
     def expected(self, experiment: Recordable) -> float:
-        """Of one run like this one."""
-        return median(self._seconds.get(self._like(experiment), [float("nan")]))
+        """Of one run like this one; NaN where nothing like it is recorded."""
+        if alike := self._alike.get(replace(experiment, seed=0).key):
+            return median(alike)
+        if isinstance(experiment, Experiment) and (rates := self._for_work.get(experiment.model.kind)):
+            return median(rates) * work(experiment)
+        return float("nan")
+
+
+def work(experiment: Experiment) -> float:
+    """Floating-point operations of one forward pass of all training images, times the epochs."""
+    data, shape = experiment.data, SHAPES[experiment.data.name]
+    whole = WHOLE[data.name] * len(data.classes or range(10)) / 10
+    model = build(experiment.model, shape, 1 if len(data.classes or ()) == 2 else 10, torch.Generator()).eval()
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model(torch.zeros(1, *shape))
+    return float(counted.get_total_flops() * (data.train_size or whole) * experiment.train.epochs)
+
+
+def unwanted(chapters: Iterable[str] = (), folder: Path = RECORDS) -> list[Path]:
+    """Records that no chapter (of these; none named: all) wants at any profile: superseded ones."""
+    store = Store(folder)
+    kept = {store.path(one.experiment) for one in wanted(chapters, PROFILES, folder)}
+    return [path for path in store.paths() if path not in kept]
 
 
 def make(
