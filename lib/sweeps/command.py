@@ -43,7 +43,7 @@ def sweep_command(
     sweep = load_sweep(find_sweep(name))
     points = PointStore((store or data_folder() / "sweeps" / sweep.name).expanduser())
     merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
-    tell(f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}")
+    tell("\n  ".join([f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", *sweep.notes]))
     if plan:
         tell(plan_text(sweep, plan_sweep(sweep, points)))
         return 0
@@ -53,5 +53,7 @@ def sweep_command(
     for to in [path, SWEEPS / f"{sweep.name}.parquet"] if publish else [path]:
         write_table(collected, to, sweep)
     tell("\n".join(summary.lines()))
+    if summary.points > len(summary.failed) and not collected["value"].drop_null():
+        tell("NOTHING COLLECTED: the table has no number of any point. See --help on what is collected")
     tell(f"store: {points.folder}\ntable: {path} ({collected.num_rows} rows)")
     return int(bool(summary.failed))

@@ -21,11 +21,11 @@ def told(table):
     plain = type(table.index).__name__ == "RangeIndex"
     fields = [{"name": "index", "type": "integer" if plain else "string"}]
     rows = [{"index": number if plain else name} for number, name in enumerate(index)]
-    for name, column in zip(names, columns):
+    for name, column in zip(names, columns):  # noqa: B905 - a kernel's Python may be an old one
         values = [_number(value) for value in column.tolist()]
         if any(value is not None for value in values):
             fields.append({"name": name, "type": "number"})
-            for row, value in zip(rows, values):
+            for row, value in zip(rows, values):  # noqa: B905
                 row[name] = value
     return {"schema": {"fields": fields, "primaryKey": ["index"]}, "data": rows}
 

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, identity
+from .. import __version__
 from ..hardware import card_name, cards, processor
 from ..identity import Identity
 from ..paths import DATA_VARIABLE
 from ..press.execute import NoKernel, cells_seconds, execute_notebook, prepared
 from ..words import count
 from . import in_kernel
+from .code import code_of
 from .shown import numbers_of
 from .store import ROWS, PointStore, StoreFailed, seal_of
 
@@ -138,8 +139,8 @@ def device(threads: int) -> str:
 def _changed(task: PointTask) -> str:
     """What is other code here than where the sweep was planned; "" if nothing is."""
     try:
-        here = identity.of_notebook(task.notebook)
-    except OSError as error:
+        here = code_of(task.notebook, task.folder)
+    except (OSError, ValueError) as error:
         return f"{socket.gethostname()} cannot read the notebook: {error}"
     if here.id == task.code.id:
         return ""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import identity
 from ..identity import Identity
 from ..paths import data_folder
 from ..progress import say
 from ..words import duration
 from .cluster import Cluster, connected, need_dask, outcomes
+from .code import code_of
 from .grid import Sweep
 from .point import PointOutcome, PointTask
 from .store import PointStore, point_name, seal_of
@@ -40,7 +40,7 @@ def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) ->
     Reads every file of these points: what is altered is found here.
     """
     store.open()
-    code = code or identity.of_notebook(sweep.notebook)
+    code = code or code_of(sweep.notebook, sweep.folder)
     others: dict[str, list[str]] = {}
     for name in store.names():
         others.setdefault(name.partition("-")[0], []).append(name)
@@ -50,7 +50,7 @@ def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) ->
 def _planned(
     store: PointStore, sweep: Sweep, given: Mapping[str, Any], code: Identity, others: Mapping[str, list[str]]
 ) -> Planned:
-    name = point_name(sweep.notebook, given, code)
+    name = point_name(sweep.notebook, given, code, sweep.folder)
     there = others.get(name.partition("-")[0], [])
     mark, problem = store.look(name) if name in there else (None, "")
     if problem:
@@ -120,7 +120,7 @@ def run_sweep(
     need_dask()
     begun = time.perf_counter()
     store.open(create=True)
-    code = identity.of_notebook(sweep.notebook)
+    code = code_of(sweep.notebook, sweep.folder)
     planned = plan_sweep(sweep, store, code)
     todo = {point.name: point for point in planned if point.runs}
     summary = Summary(len(planned), already=len(planned) - len(todo))
@@ -140,6 +140,7 @@ def run_sweep(
                     seen=point.seen,
                     data=str(data_folder().resolve()),
                     retries=retries,
+                    folder=sweep.folder,
                 )
                 for point in todo.values()
             ]

@@ -1,9 +1,14 @@
 """What an executed notebook shows, as numbers: claims, tables, scrapbook's glue, pandas tables that were displayed."""
 
+import ast
 import base64
 import binascii
+import json
 import math
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +22,7 @@ from .store import ROWS
 NO_NUMBERS = True
 GLUE = "application/scrapbook.scrap."  # and an encoder, and "+json"
 RECORD = "application/papermill.record+json"  # papermill's own, before there was scrapbook
+SHOWING = ("check", "result", "glue", "record", "display", "show", "table")  # calls that may show what is collected
 Columns = Iterable[tuple[str, Sequence[Any]]]
 
 
@@ -39,8 +45,8 @@ def numbers_of(notebook: Mapping[str, Any]) -> pa.Table:
                 if mime == MIME and (columns := list(_displayed(data))):
                     tables += 1
                     rows += _rows("table", f"table {tables}", columns, None)
-                elif mime.startswith(GLUE) and isinstance(data, dict):
-                    rows += _rows("glue", str(data.get("name")), _glued(data.get("data"), data.get("encoder")), None)
+                elif mime.startswith(GLUE) and isinstance(data, dict) and isinstance(data.get("name"), str):
+                    rows += _rows("glue", data["name"], _glued(data.get("data"), data.get("encoder")), None)
                 elif mime == RECORD and isinstance(data, dict):
                     for name, value in data.items():
                         rows += _rows("glue", str(name), _glued(value), None)
@@ -109,3 +115,28 @@ def _parquet(data: Any) -> Iterator[tuple[str, Sequence[float | None]]]:
         values = [_number(value) for value in column.to_pylist()]
         if any(value is not None for value in values):
             yield name, values
+
+
+def shows_nothing(notebook: Path) -> bool:
+    """Whether a Python notebook surely shows no number that could be collected: by its text, nothing is run."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return not any(_may_show("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code")
+
+
+def _may_show(source: str) -> bool:
+    """Whether a cell may show a number: it ends with an expression, or calls what shows; doubt counts as yes."""
+    if re.search(r"(?m)^\s*[%!]|exec|import \*", source):  # another file may be run there
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(source).body
+            calls = [node.func for line in body for node in ast.walk(line) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    if any(getattr(call, "attr", getattr(call, "id", "")) in SHOWING for call in calls):
+        return True
+    last = body[-1] if body and not source.rstrip().endswith(";") else None
+    if not isinstance(last, ast.Expr) or isinstance(last.value, ast.Constant):
+        return False
+    return not (isinstance(last.value, ast.Call) and getattr(last.value.func, "id", "") == "print")

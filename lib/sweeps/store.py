@@ -26,8 +26,8 @@ FORMAT = 1  # of a store; raised when an older book could not read what a newer 
 DONE, NOTEBOOK, NUMBERS = "done.json", "notebook.ipynb", "numbers.parquet"
 ROWS = pa.schema(
     [
-        ("source", pa.string()),  # "claim" or "table"
-        ("source_name", pa.string()),  # the claim's id or the table's name
+        ("source", pa.string()),  # "claim", "table" or "glue"
+        ("source_name", pa.string()),  # the claim's id, the table's name, the name under which it was glued
         ("quantity", pa.string()),  # which of its values or columns
         ("row", pa.int32()),  # the seed of a claim's value, the row of a table's
         ("value", pa.float64()),
@@ -58,9 +58,12 @@ class StoreFailed(RuntimeError):
     """A point could not be written; what was stored before is intact."""
 
 
-def point_name(notebook: Path, given: Mapping[str, Any], code: Identity) -> str:
-    """Of a point's folder: sixteen digits for the notebook and the values of its parameters, then those of the code."""
-    told = json.dumps([notebook.stem, dict(given)], sort_keys=True)
+def point_name(notebook: Path, given: Mapping[str, Any], code: Identity, folder: Path | None = None) -> str:
+    """Of a point's folder: sixteen digits for the notebook and the values of its parameters, then those of the code.
+
+    ``folder``: where its kernel works, if that is named.
+    """
+    told = json.dumps([notebook.stem, dict(given), *([str(folder)] if folder else [])], sort_keys=True)
     return f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{code.id}"
 
 
