@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..hardware import cards
+from .named import NamedCluster
 from .point import THREADS, PointOutcome, PointTask, mark_failed, run_point
 from .store import PointStore, StoreFailed
 
@@ -33,6 +36,7 @@ class Cluster:
     ``scheduler`` is the address of a running Dask scheduler, "" for a cluster
     on this machine. There, ``workers`` None means one a core, or ``per_card``
     for each graphics card; ``threads`` None shares the cores among them.
+    ``named``: a cluster of another class, started for the sweep and ended after it.
     """
 
     scheduler: str = ""
@@ -40,14 +44,23 @@ class Cluster:
     threads: int | None = None
     per_card: int = 1
     timeout: float = 6.0  # seconds to reach a scheduler
+    named: NamedCluster | None = None
 
     def __post_init__(self) -> None:
         for name in ("workers", "threads", "per_card"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, not {value}")
-        if self.scheduler and self.workers is not None:
-            raise ValueError("the scheduler has its own workers: leave --workers out, or leave --scheduler out")
+        for option, given in (("scheduler", self.scheduler), ("cluster", self.named)):
+            if given and self.workers is not None:
+                raise ValueError(f"the {option} has its own workers: leave --workers out, or leave --{option} out")
+        if self.scheduler and self.named:
+            raise ValueError("points run on one cluster: name --scheduler or --cluster")
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine and this process's own."""
+        return not self.scheduler and self.named is None
 
     def shared(self, points: int) -> tuple[int, list[str | None]]:
         """How this machine is shared by so many points: threads of each worker, and the card (or None) of each."""
@@ -99,12 +112,39 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
                 tell(_dashboard(client))
                 yield client, threads
             return
+        if cluster.named:
+            threads = cluster.threads or cluster.named.threads
+            with cluster.named.started() as started, Client(started, set_as_default=False) as client:
+                tell(f"cluster: {cluster.named.name} at {started.scheduler_address}; threads of each point: {threads}")
+                tell(_dashboard(client))
+                yield client, threads
+            return
         threads, slots = cluster.shared(points)
-        with local_cluster(threads, slots) as started, Client(started, set_as_default=False) as client:
+        with _guarded(threads, slots) as started, Client(started, set_as_default=False) as client:
             on = ", ".join(card or "none" for card in dict.fromkeys(slots))
             tell(f"workers on this machine: {len(slots)}; threads of each: {threads}; cards: {on}")
             tell(_dashboard(client))
             yield client, threads
+
+
+def refuse_in_a_worker() -> None:
+    """End a process that runs a script again only because the script starts workers: see `_guarded`."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # Python's own mark, while it is being started
+        sys.exit(1)
+
+
+def _guarded(threads: int, slots: Sequence[str | None]) -> Any:
+    """`local_cluster`, or a sentence where the calling script is run anew by each worker and would start workers."""
+    try:
+        return local_cluster(threads, slots)
+    except RuntimeError as error:
+        main = sys.modules["__main__"]
+        if "Nanny failed to start" not in str(error) or not hasattr(main, "__file__"):
+            raise
+        raise RuntimeError(
+            f"no worker could be started. Each imports {main.__file__} anew: put what starts the sweep there "
+            'under `if __name__ == "__main__":`, else every worker would start the sweep again'
+        ) from None
 
 
 def _reach(address: str, timeout: float) -> None:

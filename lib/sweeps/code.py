@@ -5,6 +5,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from .. import identity
@@ -22,7 +23,7 @@ def code_of(notebook: Path, folder: Path | None = None) -> Identity:
     and what they import from there. Installed packages and data do not.
     """
     try:
-        found = identity.of_notebook(notebook)
+        found = _followed(notebook, _state(notebook))
     except (RecursionError, MemoryError, SyntaxError) as error:
         raise ValueError(f"{notebook} cannot be read as a notebook ({type(error).__name__})") from None
     if notebook.is_relative_to(NOTEBOOKS):  # the book's own: identity has followed all of it
@@ -35,6 +36,17 @@ def code_of(notebook: Path, folder: Path | None = None) -> Identity:
         return found
     told = json.dumps([found.id, beside])
     return Identity(hashlib.sha256(told.encode()).hexdigest()[:12], {**found.parts, **beside})
+
+
+@cache
+def _followed(notebook: Path, _state: object) -> Identity:
+    """By `identity`, once for each state of the files: a worker asks twice a point, and following takes a while."""
+    return identity.of_notebook(notebook)
+
+
+def _state(notebook: Path) -> tuple:
+    files = [notebook, *identity.PACKAGE.rglob("*.py")]
+    return tuple((file, state.st_mtime_ns, state.st_size) for file in files for state in [file.stat()])
 
 
 def _beside(notebook: Path, folder: Path) -> Iterator[tuple[Path, bytes]]:

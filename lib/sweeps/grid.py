@@ -88,12 +88,13 @@ def find_sweep(name: str) -> Path:
 def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep, against its notebook too; SweepError or ParameterError if anything is wrong."""
     try:
-        return _checked(path, _yaml(path))
+        return _checked(path, read_yaml(path))
     except SweepError as error:
         raise SweepError(f"{path.name}: {error}") from None
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says, plain values only; SweepError if it is none, or one that is made to harm."""
     try:
         import yaml
     except ModuleNotFoundError:
@@ -137,9 +138,9 @@ def _small(node: Any, known: dict[int, int]) -> int:
 
 def _checked(path: Path, told: Any) -> Sweep:
     known = ("title", "notebook", "parameters", "grid", "collect", "figure", "cwd")
-    told = _lines("the file", told, known, ("notebook", "grid"))
+    told = keyed_lines("the file", told, known, ("notebook", "grid"))
     notebook = _notebook(str(told["notebook"]), path.parent)
-    fixed = _lines("parameters", told.get("parameters"))
+    fixed = keyed_lines("parameters", told.get("parameters"))
     points = [fixed | point for point in _points(told["grid"], fixed)]
     declared = declared_in(notebook)
     _check_values(declared, points)
@@ -186,7 +187,7 @@ def _nothing(notebook: Path, declared: Declared, collect: Mapping[str, Wanted]) 
     return []
 
 
-def _lines(what: str, told: Any, allowed: Sequence[str] = (), needed: Sequence[str] = ()) -> dict[str, Any]:
+def keyed_lines(what: str, told: Any, allowed: Sequence[str] = (), needed: Sequence[str] = ()) -> dict[str, Any]:
     """What stands there, if it is lines of `name: value` with the names that are needed and no others than allowed."""
     told = {} if told is None else told
     if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
@@ -211,7 +212,7 @@ def _notebook(name: str, folder: Path) -> Path:
 
 def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the grid's parts."""
-    grid = _lines("grid", told, GRID)
+    grid = keyed_lines("grid", told, GRID)
     parts = [[{name: value} for value in values] for name, values in _axes("product", grid).items()]
     if zipped := _axes("zip", grid):
         lengths = {name: len(values) for name, values in zipped.items()}
@@ -222,7 +223,7 @@ def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
         listed = grid["list"]
         if not isinstance(listed, list) or not listed:
             raise SweepError("the grid is empty: list must have one point or more, each `name: value` lines")
-        parts.append([_lines("a point of list", point) for point in listed])
+        parts.append([keyed_lines("a point of list", point) for point in listed])
     if "seeds" in grid:
         parts.append(_seeds(grid["seeds"]))
     if not parts:
@@ -237,7 +238,7 @@ def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _axes(kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
-    axes = _lines(kind, grid.get(kind))
+    axes = keyed_lines(kind, grid.get(kind))
     for name, values in axes.items():
         if not isinstance(values, list):
             raise SweepError(f"{kind} needs a list for {name!r}, not {values!r}")
@@ -248,7 +249,9 @@ def _axes(kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
 
 def _seeds(told: Any) -> list[dict[str, int]]:
     """``seeds: 5`` is seed = 0 … 4; ``seeds: {parameter: first_seed, count: 5, first: 10}`` says more."""
-    settings = _lines("seeds", told if isinstance(told, dict) else {"count": told}, ("parameter", "count", "first"))
+    settings = keyed_lines(
+        "seeds", told if isinstance(told, dict) else {"count": told}, ("parameter", "count", "first")
+    )
     count, first = settings.get("count"), settings.get("first", 0)
     for value, least in ((count, 1), (first, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
@@ -292,7 +295,7 @@ def _hint(value: Any) -> str:
 
 def _collected(told: Any) -> dict[str, Wanted]:
     found: dict[str, Wanted] = dict.fromkeys(COLLECTED, True)
-    for what, value in _lines("collect", told, COLLECTED).items():
+    for what, value in keyed_lines("collect", told, COLLECTED).items():
         if not isinstance(value, bool) and not (
             isinstance(value, list) and all(isinstance(name, str) for name in value)
         ):
@@ -304,7 +307,7 @@ def _collected(told: Any) -> dict[str, Wanted]:
 def _figure(told: Any, values: Mapping[str, Any]) -> SweepFigure | None:
     if not told:
         return None
-    settings = _lines("figure", told, tuple(SweepFigure.__dataclass_fields__), ("name", "quantity", "x"))
+    settings = keyed_lines("figure", told, tuple(SweepFigure.__dataclass_fields__), ("name", "quantity", "x"))
     figure = SweepFigure(**{name: str(value) for name, value in settings.items()})
     for axis, parameter in (("x", figure.x), ("by", figure.by), ("panel", figure.panel)):
         if parameter not in (("", *values) if axis != "x" else values):

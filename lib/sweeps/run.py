@@ -11,7 +11,7 @@ from ..identity import Identity
 from ..paths import data_folder
 from ..progress import say
 from ..words import duration
-from .cluster import Cluster, connected, need_dask, outcomes
+from .cluster import Cluster, connected, need_dask, outcomes, refuse_in_a_worker
 from .code import code_of
 from .grid import Sweep
 from .point import PointOutcome, PointTask
@@ -26,7 +26,7 @@ class Planned:
     name: str  # of its folder in the store
     state: str  # "done", "failed", "missing", "code changed" or "damaged"
     why: str = ""  # it would run
-    seen: str = ""  # seal of the mark that was found
+    seen: str = ""  # seal of the mark that was found, if it runs
 
     @property
     def runs(self) -> bool:
@@ -56,8 +56,9 @@ def _planned(
     if problem:
         return Planned(given, name, "damaged", problem)
     if mark:
-        why = f"failed before: {mark['error']}" if mark["state"] == "failed" else ""
-        return Planned(given, name, mark["state"], why, seal_of(mark))
+        if mark["state"] == "done":
+            return Planned(given, name, "done")
+        return Planned(given, name, mark["state"], f"failed before: {mark['error']}", seal_of(mark))
     older = [found for other in there if other != name and (found := store.look(other)[0])]
     if older:
         before = max(older, key=lambda mark: mark["date"])["code"]
@@ -117,6 +118,7 @@ def run_sweep(
     RuntimeError if workers have other code than this process. Calling it
     again goes on from there.
     """
+    refuse_in_a_worker()
     need_dask()
     begun = time.perf_counter()
     store.open(create=True)
@@ -145,7 +147,7 @@ def run_sweep(
                 for point in todo.values()
             ]
             report = _Report(summary, len(todo), tell)
-            for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
+            for outcome in outcomes(client, tasks, store, tell, local=cluster.local):
                 report.add(outcome, sweep.label(todo[outcome.name].given))
     summary.seconds = time.perf_counter() - begun
     return summary

@@ -48,6 +48,7 @@ COLUMNS = {
     "code_id": "code_id",
 }
 RESERVED = {"point", "state", *COLUMNS, *ROWS.names}  # columns of the table; the others are the parameters
+SORTED = json.JSONEncoder(sort_keys=True).encode
 
 
 class StoreProblem(ValueError):
@@ -63,7 +64,7 @@ def point_name(notebook: Path, given: Mapping[str, Any], code: Identity, folder:
 
     ``folder``: where its kernel works, if that is named.
     """
-    told = json.dumps([notebook.stem, dict(given), *([str(folder)] if folder else [])], sort_keys=True)
+    told = SORTED([notebook.stem, dict(given), *([str(folder)] if folder else [])])
     return f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{code.id}"
 
 
@@ -113,10 +114,9 @@ class PointStore:
 
         What is wrong begins with the name of the file.
         """
-        folder = os.path.join(self.points, name)
+        folder = f"{self.points}{os.sep}{name}{os.sep}"  # ten thousand points are looked at in a second
         try:
-            with open(os.path.join(folder, DONE), "rb") as file:
-                mark = json.loads(file.read())
+            mark = json.loads(_content(folder + DONE))
             if mark.pop("seal") != seal_of(mark):
                 return None, f"{DONE} was altered: its checksum does not fit"
         except FileNotFoundError:
@@ -125,8 +125,7 @@ class PointStore:
             return None, f"{DONE} is damaged"
         for part, digest in mark["files"].items():
             try:
-                with open(os.path.join(folder, part), "rb") as file:
-                    found = hashlib.sha256(file.read()).hexdigest()
+                found = hashlib.sha256(_content(folder + part)).hexdigest()
             except FileNotFoundError:
                 return None, f"{part} is gone"
             if found != digest:
@@ -135,8 +134,8 @@ class PointStore:
 
     def numbers(self, name: str) -> pa.Table:
         """The rows of a finished point, as ROWS has them."""
-        with open(os.path.join(self.points, name, NUMBERS), "rb") as file:
-            return pq.ParquetFile(pa.BufferReader(file.read())).read()
+        content = _content(os.path.join(self.points, name, NUMBERS))
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)  # threads cost more than they read
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
@@ -192,6 +191,18 @@ class PointStore:
             raise StoreFailed(f"{folder} could not be written: {error}") from error
 
 
+def _content(path: str) -> bytes:
+    """As ``open(path, "rb").read()``, at half the cost."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        parts = [os.read(file, os.fstat(file).st_size + 1)]
+        while parts[-1]:
+            parts.append(os.read(file, 1 << 24))
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
 def seal_of(mark: Mapping[str, Any] | None) -> str:
     """What tells one mark from another; "" for none."""
-    return "" if mark is None else hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()
+    return "" if mark is None else hashlib.sha256(SORTED(mark).encode()).hexdigest()
