@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +22,7 @@ from .store import PointStore, StoreFailed
 
 PRELOAD = (f"{__package__}.point", "nbclient", "papermill.parameterize")  # seconds that no point then waits for
 PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
+LOOK_PAUSE = 1.0  # seconds between two looks at what runs where
 BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
 
 
@@ -201,10 +202,29 @@ def _free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
+def _running(client: Any) -> dict[str, list[str]]:
+    """The folders of the points that each worker has, by its name and address."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    having = client.processing()
+    found = {}
+    for address, worker in workers.items():
+        where = address.rpartition("/")[2]
+        name = str(worker.get("name", ""))
+        keys = [str(key).rpartition("-")[0] for key in having.get(address, ())]
+        found[where if name in ("", address) else f"{name} ({where})"] = keys
+    return found
+
+
+def _watched(
+    completed: Any, client: Any, local: bool, look: Callable[[dict[str, list[str]]], None] | None = None
+) -> Iterator[Any]:
     """Futures as they end; ClusterLost if a cluster of our own stays without a worker: nobody would end the wait."""
-    seen = time.monotonic()
+    seen, looked = time.monotonic(), 0.0
     while not completed.is_empty():
+        if look is not None and time.monotonic() - looked > LOOK_PAUSE:
+            looked = time.monotonic()
+            with suppress(Exception):  # a look at a scheduler that is going away; the futures will say so
+                look(_running(client))
         if completed.has_ready():
             yield next(completed)
             continue
@@ -219,11 +239,17 @@ def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
 
 
 def outcomes(
-    client: Any, tasks: Iterable[PointTask], store: PointStore, tell: Callable[[str], None], *, local: bool
+    client: Any,
+    tasks: Iterable[PointTask],
+    store: PointStore,
+    tell: Callable[[str], None],
+    *,
+    local: bool,
+    look: Callable[[dict[str, list[str]]], None] | None = None,
 ) -> Iterator[PointOutcome]:
     """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
 
-    ``local``: the cluster is this process's own.
+    ``local``: the cluster is this process's own. ``look``: told now and then which worker has which points.
     """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
@@ -236,7 +262,7 @@ def outcomes(
             for task in waiting
         }
         waiting = []
-        for future in _watched(as_completed(futures, loop=client.loop), client, local):
+        for future in _watched(as_completed(futures, loop=client.loop), client, local, look):
             task = futures.pop(future)
             if future.cancelled():
                 raise ClusterLost(

@@ -1,6 +1,5 @@
 """What a sweep would run, and running it: planned against a store, run by Dask, told point by point."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from .code import code_of
 from .grid import Sweep
 from .point import PointOutcome, PointTask
 from .store import PointStore, point_name, seal_of
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,11 @@ def run_sweep(
     *,
     retries: int = 2,
     tell: Callable[[str], None] = say,
+    watch: Watch | None = None,
 ) -> Summary:
     """Run what `plan_sweep` says is to be run; failures are told as they happen and are in the summary.
 
+    ``watch`` is told more than a line an event; ``tell`` is not used then.
     Raises StoreFailed if the store cannot be written (nothing that was in it
     is lost), ClusterLost if there is no scheduler to reach or it goes away,
     RuntimeError if workers have other code than this process. Calling it
@@ -120,6 +122,8 @@ def run_sweep(
     """
     refuse_in_a_worker()
     need_dask()
+    watch = watch or Watch(tell)
+    tell = watch.tell
     begun = time.perf_counter()
     store.open(create=True)
     code = code_of(sweep.notebook, sweep.folder)
@@ -146,19 +150,26 @@ def run_sweep(
                 )
                 for point in todo.values()
             ]
-            report = _Report(summary, len(todo), tell)
-            for outcome in outcomes(client, tasks, store, tell, local=cluster.local):
-                report.add(outcome, sweep.label(todo[outcome.name].given))
+            watch.begin(len(todo))
+            report = _Report(summary, len(todo), watch)
+            labels = {name: sweep.label(point.given) for name, point in todo.items()}
+
+            def look(where: Mapping[str, Sequence[str]]) -> None:
+                watch.running({worker: [labels.get(name, name) for name in names] for worker, names in where.items()})
+
+            seen = look if watch.lively else None
+            for outcome in outcomes(client, tasks, store, tell, local=cluster.local, look=seen):
+                report.add(outcome, labels[outcome.name])
     summary.seconds = time.perf_counter() - begun
     return summary
 
 
 class _Report:
-    """Counts outcomes, and tells them: a line a point with the time left, at most one a second; failures always."""
+    """Counts outcomes, and tells them with the time left."""
 
-    def __init__(self, summary: Summary, total: int, tell: Callable[[str], None]) -> None:
-        self.summary, self.total, self.tell = summary, total, tell
-        self.ended, self.begun, self.last = 0, time.monotonic(), -math.inf
+    def __init__(self, summary: Summary, total: int, watch: Watch) -> None:
+        self.summary, self.total, self.watch = summary, total, watch
+        self.ended, self.begun = 0, time.monotonic()
 
     def add(self, outcome: PointOutcome, label: str) -> None:
         """One more point came to its end."""
@@ -176,8 +187,6 @@ class _Report:
             summary.done += 1
             how = f"{outcome.seconds:.1f} s"
         self.ended += 1
-        now = time.monotonic()
-        if outcome.error or self.ended == self.total or now - self.last >= 1:
-            self.last = now
-            left = (now - self.begun) / self.ended * (self.total - self.ended)
-            self.tell(f"  [{self.ended}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
+        left = (time.monotonic() - self.begun) / self.ended * (self.total - self.ended)
+        text = f"  [{self.ended}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else "")
+        self.watch.ended(text, self.ended, self.total, len(summary.failed), bad=bool(outcome.error))

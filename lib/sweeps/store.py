@@ -109,6 +109,14 @@ class PointStore:
         """The folders of all points, finished or not."""
         return sorted(os.listdir(self.points)) if self.points.exists() else []
 
+    def size(self) -> str:
+        """How many points and bytes it holds, in words."""
+        total = number = 0
+        for point in os.scandir(self.points) if self.points.exists() else ():
+            number += 1
+            total += sum(file.stat().st_size for file in os.scandir(point.path))
+        return f"{number:,} {'point' if number == 1 else 'points'}, {total / 1e6:,.1f} MB"
+
     def look(self, name: str) -> tuple[dict[str, Any] | None, str]:
         """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended.
 
