@@ -85,13 +85,13 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
     import dask
     from distributed import Client
 
-    settings = {
-        "logging.distributed": "critical",  # what becomes of workers is told by us, point by point
-        "distributed.scheduler.worker-saturation": 1.0,  # else a waiting point is blamed for a death
-    }
-    # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just died
-    # again. Nannies start workers again by themselves.
-    settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
+    settings: dict[str, Any] = {"distributed.scheduler.worker-saturation": 1.0}
+    if not cluster.named:  # SSHCluster reads what its processes log
+        settings["logging.distributed"] = "critical"  # what becomes of workers is told by us, point by point
+    if cluster.local:
+        # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just
+        # died again. Nannies start workers again by themselves; other clusters must notice, and ask for new ones.
+        settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
     with dask.config.set(settings):
         if cluster.scheduler:
             threads = cluster.threads or 1

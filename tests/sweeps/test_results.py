@@ -98,8 +98,9 @@ const rows = [1, 2, 4].flatMap((x) => ["a", "b"].flatMap((by) => [1, 3].map((y) 
 for (const [r, logx] of [[rows, true], [rows.map((one) => ({ ...one, x: "kind " + one.x })), false]]) {
   const spec = made.exports.compile(chart(r, { x: "it's", y: "a.b[c]", by: "k\\"" }, logx, false)).spec;
   const view = new vega.View(vega.parse(spec), { renderer: "none" });
-  view.toSVG().then((svg) => console.log(
-    (svg.match(/aria-roledescription="point"/g) || []).length, svg.includes("a.b[c]")));
+  view.toSVG().then((svg) => {
+    console.log((svg.match(/aria-roledescription="point"/g) || []).length, svg.includes("a.b[c]"));
+  });
 }
 """
 
@@ -109,4 +110,7 @@ def test_the_chart_has_a_mean_for_each_curve_and_place(tmp_path):
     files = [str(TEMPLATES / name) for name in ("vega.min.js", "vega-lite.min.js", "results.js")]
     done = subprocess.run([node, "-e", NODE, *files], capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert done.stderr == ""
-    assert [line.split() for line in done.stdout.splitlines()] == [["6", "true"], ["12", "true"]]  # nominal: a mark below each
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["6", "true"],
+        ["12", "true"],
+    ]  # nominal: a mark below each
