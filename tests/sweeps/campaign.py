@@ -142,6 +142,8 @@ def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float) -> No
             roots = [psutil.Process(one.pid) for one in [sweep, *hands] if one.poll() is None]
             if campaign.over or not (there := targets(roots)):
                 continue
+            if "kernels" not in there and campaign.draws.random() < 0.9:
+                continue  # it has hardly begun: else on a slow machine no sweep would ever get further
             # more often what dies without taking the rest along
             kinds = [kind for kind in sorted(there) for _ in range({"kernels": 4, "workers": 3}.get(kind, 1))]
             kind = campaign.draws.choice(kinds)
