@@ -19,7 +19,7 @@ from typing import Any
 
 NO_NUMBERS = True
 Check = Callable[[Any], bool]
-UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what Python's parser raises on hostile text
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError)  # of hostile text
 
 
 class ParameterError(ValueError):

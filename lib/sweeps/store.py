@@ -115,7 +115,8 @@ class PointStore:
         for point in os.scandir(self.points) if self.points.exists() else ():
             number += 1
             total += sum(file.stat().st_size for file in os.scandir(point.path))
-        return f"{number:,} {'point' if number == 1 else 'points'}, {total / 1e6:,.1f} MB"
+        size = f"{total / 1e6:,.0f} MB" if total >= 1e7 else f"{total / 1e3:,.0f} kB"
+        return f"{number:,} {'point' if number == 1 else 'points'}, {size}"
 
     def look(self, name: str) -> tuple[dict[str, Any] | None, str]:
         """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended.

@@ -1,6 +1,6 @@
 """Kills processes of sweeps at random moments, and checks that nothing is lost, nothing doubled, all tables equal.
 
-``python -m tests.sweeps.campaign --kills 200 --seed 0`` takes about five seconds a kill on two free cores. Rounds take
+``python -m tests.sweeps.campaign --kills 200 --seed 0`` takes about six seconds a kill on two free cores. Rounds take
 turns: a sweep that starts its own workers, and one on a scheduler and workers that were started by hand. In each,
 kernels, workers, the scheduler and the sweep itself are killed (SIGKILL) until every point is done; then its table is
 compared with the formulas that the notebook computes, and every point that was once done must be as it was.
@@ -28,7 +28,7 @@ GRID = "parameters: {{pause: {pause}}}\ngrid: {{product: {{x: [1.0, 2.0, 3.0], n
 GIVEN = [(x, n) for x in (1.0, 2.0, 3.0) for n in (0, 3)]
 QUIET = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 DASK = [sys.executable, "-m", "dask"]
-PATIENCE = 900.0  # seconds that a sweep may take without an end
+PATIENCE = 3600.0  # seconds that a round may take: killed more often than a point takes, a sweep gets nowhere
 
 
 @dataclass
@@ -119,7 +119,7 @@ def end(processes: list[subprocess.Popen]) -> None:
         one.wait()
 
 
-def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float) -> None:
+def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float, every: float, say) -> None:
     """One sweep, disturbed until enough was killed, repeated until it is done; then what became of it."""
     tiny = Tiny(folder)
     tiny.yaml(GRID.format(pause=pause))
@@ -138,7 +138,7 @@ def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float) -> No
             where = ["--scheduler", address]
         sweep = subprocess.Popen(tiny.command(*where), **QUIET)
         while sweep.poll() is None:
-            time.sleep(campaign.draws.uniform(0.2, 4.0))
+            time.sleep(campaign.draws.uniform(0.1, 2 * every))
             roots = [psutil.Process(one.pid) for one in [sweep, *hands] if one.poll() is None]
             if campaign.over or not (there := targets(roots)):
                 continue
@@ -152,6 +152,8 @@ def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float) -> No
             except psutil.NoSuchProcess:
                 continue
             campaign.kills[kind] += 1
+            if sum(campaign.kills.values()) % 20 == 0:
+                say(campaign.text())
         now = done_marks(tiny.store)
         campaign.lost += [f"{folder.name}: {name}" for name in known.keys() - now.keys()]
         campaign.doubled += [f"{folder.name}: {name}" for name in known.keys() & now.keys() if known[name] != now[name]]
@@ -171,14 +173,14 @@ def round_of(campaign: Campaign, folder: Path, remote: bool, pause: float) -> No
     campaign.rounds += 1
 
 
-def run(kills: int, seed: int, pause: float = 1.0, say=print) -> Campaign:
+def run(kills: int, seed: int, pause: float = 1.0, every: float = 4.0, say=print) -> Campaign:
     """A whole campaign, in a folder of its own that is kept if anything went wrong."""
     campaign = Campaign(kills, random.Random(seed))
     folder = Path(tempfile.mkdtemp(prefix="sweep-campaign-"))
     while not campaign.over:
         place = folder / f"round-{campaign.rounds}"
         place.mkdir()
-        round_of(campaign, place, remote=campaign.rounds % 2 == 1, pause=pause)
+        round_of(campaign, place, remote=campaign.rounds % 2 == 1, pause=pause, every=every, say=say)
         say(campaign.text())
     wrong = campaign.lost + campaign.doubled + campaign.unequal
     if wrong:
@@ -195,8 +197,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of what is killed, and when")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds that a point takes")
+    parser.add_argument("--every", type=float, default=4.0, help="seconds between two kills, on average")
     given = parser.parse_args()
-    campaign = run(given.kills, given.seed, given.pause, say=lambda text: print(text, flush=True))
+    campaign = run(given.kills, given.seed, given.pause, given.every, say=lambda text: print(text, flush=True))
     return int(bool(campaign.lost or campaign.doubled or campaign.unequal))
 
 

@@ -86,6 +86,7 @@ def test_a_run_notes_its_sweep_and_says_the_stores_size(stored, tiny, capsys, mo
     store, one, _ = stored
     path = tiny.yaml("grid: {product: {x: [1.0]}}\n")
     assert go(tiny, path) == 0
-    assert f"store: {store.folder} (1 point, 0.0 MB)" in capsys.readouterr().out
+    size = sum(file.stat().st_size for file in store.points.glob("*/*"))
+    assert f"store: {store.folder} (1 point, {size / 1000:.0f} kB)" in capsys.readouterr().out
     assert [sweep.name for sweep in users(store, one)] == ["tiny", "tiny"]
     assert unwanted(store, users(store, one)).text() == "nothing"

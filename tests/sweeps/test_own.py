@@ -236,3 +236,21 @@ def test_a_value_with_signs_of_the_terminal_is_shown_harmlessly(tmp_path, capsys
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "two\\nlines" in shown
+
+
+@pytest.mark.parametrize(
+    "cell", ["x = " + "(" * 5000 + ")" * 5000, "x = " + "-" * 20000 + "1", "x = 1\x00", "%%bash\nrm x"]
+)
+def test_code_that_breaks_a_parser_is_planned_or_a_sentence(tmp_path, cell, capsys):
+    status = go(own(tmp_path, "alpha = 0.1", cell), "--plan")
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    assert "2 would run" in shown.out if status == 0 else len(shown.err.splitlines()) == 1
+
+
+def test_a_default_of_a_mapping_takes_mappings(tmp_path, address, capsys):
+    path = own(tmp_path, "alpha = {'a': 1}", "import pandas as pd\npd.Series([alpha['a']], name='v')")
+    grid = "grid: {product: {alpha: [{a: 3}, {a: 4, b: [1]}]}}\n"
+    path.write_text(f"notebook: own.ipynb\n{grid}", encoding="utf-8")
+    assert go(path, "--scheduler", address) == 0, capsys.readouterr()
+    assert [found[0::3] for found in numbers(path)] == [('{"a": 3}', 3.0), ('{"a": 4, "b": [1]}', 4.0)]
