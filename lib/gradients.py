@@ -10,9 +10,11 @@ cost one forward and one backward pass over it: images are visited subset by
 subset, and the residuals of a chunk are the cotangent of its backward pass.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -168,6 +170,51 @@ def _add_gradient(total: Tensor, h: Tensor, cotangent: Tensor, weights: Sequence
     for gradient in torch.autograd.grad(h, weights, cotangent, retain_graph=again):
         total[start : start + gradient.numel()] += gradient.flatten()
         start += gradient.numel()
+
+
+@cache
+def load_forward_mode() -> None:
+    """Let torch load its formulas for forward mode, once, without the warning about itself that this gives."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
+
+
+def along_full_gradient(
+    model: nn.Module, images: Tensor, given: Tensor, *, white: float = 255.0, chunk: int | None = None
+) -> Tensor:
+    """Inner product of each sample's loss gradient with the sum of all of them, ``[n]`` (§ 1).
+
+    The gradient of a sample is J^T (f - y), J the derivative of its logits: its
+    product with a direction g is (f - y) . J g, and J g comes from one
+    forward-mode pass. Beside it one pass forward and backward makes g, on all
+    logits. The model is used in eval mode and left untouched.
+    """
+    load_forward_mode()
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    weights = parameters(model)
+    like = weights[0]
+    chunk = chunk or images_at_once(model, pixels(images[:1], white).to(like.dtype))
+    batches = torch.arange(len(images), device=images.device).split(chunk)
+    total = like.new_zeros(sum(p.numel() for p in weights))
+    residuals, products = [], []
+    with eval_mode(model), torch.enable_grad():
+        for index in batches:
+            h = model(pixels(images.index_select(0, index), white).to(like.dtype))
+            outputs = h.detach()
+            residuals.append(probabilities(outputs) - targets(given[index], h.shape[1]).to(h.dtype))
+            _add_gradient(total, h, residuals[-1], weights, False)
+    held = {name: p.detach() for name, p in zip(names, weights, strict=True)}
+    pieces = total.split([p.numel() for p in weights])
+    direction = {name: g.view_as(p) for name, g, p in zip(names, pieces, weights, strict=True)}
+    with eval_mode(model), torch.no_grad():
+        for index, residual in zip(batches, residuals, strict=True):
+            batch = pixels(images.index_select(0, index), white).to(like.dtype)
+            _, moved = torch.func.jvp(
+                lambda some, batch=batch: torch.func.functional_call(model, some, (batch,)), (held,), (direction,)
+            )
+            products.append((residual * moved).sum(1))
+    return torch.cat(products)
 
 
 def model_derivatives(model: nn.Module, images: Tensor, *, white: float = 255.0, logit: int = 0) -> Tensor:

@@ -19,6 +19,8 @@ Columns (per-class ones end in the class's number):
     clean_residual_l1, noisy_residual_l1
                                        the residual as a sum of absolute values, twice its largest
                                        entry (more than two classes)
+    clean_along, noisy_along           share of the clean and of the noisy samples whose own loss gradient has a
+                                       positive inner product with the full gradient (§ 1)
     watched_k                          probability given to class 1 (two classes) or to the given
                                        label (more) for the k-th watched image
 """
@@ -32,6 +34,7 @@ from .data import Task, pixels
 from .gradients import (
     SubsetGradients,
     all_logits,
+    along_full_gradient,
     cosine,
     images_at_once,
     model_derivatives,
@@ -54,6 +57,7 @@ class ObserveConfig:
     tangent_images: int = 0  # images on which grad h is compared with its start
     watched: int = 0  # flipped training images followed one by one (all of them, if there are fewer)
     residual_l1: bool = False  # the residual also by its other norm: § 5 names none
+    projections: bool = False  # which samples' gradients point along the full gradient (§ 1)
 
     def validate(self) -> None:
         """Raise ValueError for negative counts, or truth without gradients."""
@@ -118,6 +122,8 @@ class Observer:
         if self.config.tangent_images:
             cosines = nn.functional.cosine_similarity(self._tangents(model), self._tangent_start)
             row["cos_tangent"] = cosines.clamp(max=1).mean().item()
+        if self.config.projections:
+            row |= self._projections(model)
         if self.config.watched:
             row |= self._watched_row(train_logits)
         return row
@@ -126,6 +132,12 @@ class Observer:
         if not self.config.tangent_images:
             return None
         return model_derivatives(model, self._tangent_images, white=self.task.white)
+
+    def _projections(self, model: nn.Module) -> Row:
+        task, labels = self.task, self.labels
+        along = along_full_gradient(model, task.train_images, labels.given, white=task.white) > 0
+        subsets = (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy))
+        return {f"{name}_along": along[chosen].double().mean().item() for name, chosen in subsets}
 
     def _watched_row(self, train_logits: Tensor) -> Row:
         f = probabilities(train_logits[self.watched])

@@ -131,5 +131,15 @@ class Runs(Sequence[Run]):
         states = listed({run.state for run in self})
         lives = {run.live for run in self}
         how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
-        seeds = sum(getattr(run.experiment, "seeds", 1) for run in self)
-        return f"{how} on {devices}, {when}; {count(seeds, 'seed')}, {took} in all; code {code} ({states})"
+        return f"{how} on {devices}, {when}; {self._seeds_in_words()}, {took} in all; code {code} ({states})"
+
+    def _seeds_in_words(self) -> str:
+        """How many different seeds, and of how many runs where a seed was run more than once."""
+        run = [seed for one in self for seed in range(one.experiment.seed, one.experiment.seed + _seeds_of(one))]
+        seeds = count(len(set(run)), "seed")
+        return seeds if len(set(run)) == len(run) else f"{count(len(run), 'run')} of {seeds}"
+
+
+def _seeds_of(run: Run) -> int:
+    """How many seeds, counted from its own, a run holds: most hold one."""
+    return getattr(run.experiment, "seeds", 1)

@@ -19,8 +19,8 @@
 # classifier of one class against the rest. This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right): a convolutional
 # network on handwritten digits and a residual network on photographs, the angles of all sixty thousand samples' gradients
 # on each of the ten logits, and Equation 14. In short: the same mechanism, with an even larger head start for the clean
-# samples, of $(C-1)(1-\delta)/\delta$; what does not carry over is the separation of the "other" samples; and of the
-# photographs our scale shows the beginning only.
+# samples, of $(C-1)(1-\delta)/\delta$; what does not carry over is the separation of the "other" samples. Of the
+# photographs `cpu` shows a beginning that is too small to judge the paper by.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -46,7 +46,8 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 #
 # Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait; `cpu` is what two
 # processor cores reach in an hour or two: the CNN of the paper on a part of MNIST, and a ResNet-9 of a quarter of the
-# width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU.
+# width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU. A seed draws which images are used (where
+# they are a part), which labels are wrong and how, the weights at the start and the order of the images.
 
 # %%
 from dataclasses import replace
@@ -57,12 +58,12 @@ from lib import experiments, records
 from lib.paper import dynamics, presets
 from lib.paper.angles import StartAngles
 from lib.press import readings
-
+from lib.press.rule import about, above, below, equal, towards
 
 SEEDS = {  # a ResNet-9 takes over twenty minutes a seed on one core
     "smoke": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 3),
     "cpu": {"cnn": 10, "resnet": 3, "angles": 5, "resnet start": 5, "all angles": 1},
-    "paper": {"cnn": 3, "resnet": 1, "angles": 5, "resnet start": 5, "all angles": 5},
+    "paper": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 5),
 }
 
 
@@ -121,6 +122,14 @@ dynamics.check(
     ledger, cnn, rates["cnn"], id="cnn", of="ten classes, CNN", source="§ 5, Figs. 1 and 7 top", figure="fig-many-cnn"
 )
 
+# %% tags=["hide-input"]
+turns = [run.history["noisy_residual"].idxmax() for run in cnn]
+show.markdown(
+    f"The CNN's residual on the noisy subset is largest at epoch {claims.spread(turns)}, the early stop is at epoch "
+    f"{claims.spread(cnn.early_stops)}: where it turns before the stop, it does not rise monotonically as the caption of Figure "
+    "7 says."
+)
+
 # %% figure="fig-many-resnet" tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
 
@@ -128,23 +137,25 @@ show.figure(dynamics.three_panels(resnet, rates["resnet"]))
 show.markdown(f"*{scale(resnet)}. {resnet.provenance_line()}.*")
 
 # %% tags=["hide-input"]
-dynamics.check(
-    ledger,
-    resnet,
-    rates["resnet"],
-    id="resnet",
-    of="ten classes, ResNet-9",
-    source="§ 5, Fig. 7 bottom",
-    figure="fig-many-resnet",
-)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-least = resnet.at_early_stop("test_error")
-if (least > rates["resnet"] / 2).all():
+judged = [name for name in ("cnn", "resnet") if name == "cnn" or presets.judges_resnet(resnet[0].experiment)]
+if "resnet" in judged:
+    dynamics.check(
+        ledger,
+        resnet,
+        rates["resnet"],
+        id="resnet",
+        of="ten classes, ResNet-9",
+        source="§ 5, Fig. 7 bottom",
+        figure="fig-many-resnet",
+    )
+else:
+    least = resnet.at_early_stop("test_error")
+    peak = resnet.each(dynamics.noisy_peak)
     show.markdown(
-        f"At this scale the photographs are too few for the network: the test error is {claims.spread(least)} at its "
-        f"least, with a noise rate of {rates['resnet']}. The order of events is the paper's, the depth of the U is not; "
-        "for that the paper's scale is needed."
+        "The course of this ResNet-9 is drawn, here and below, and not judged: it has a part of the paper's width, sees a "
+        "part of its images for a part of its epochs, and does not get far enough to speak for or against the paper. The "
+        f"test error is {claims.spread(least)} at its least, with a noise rate of {rates['resnet']}; the error on the noisy "
+        f"subset reaches {claims.spread(peak)} up to there. The verdicts need half of the paper's width and images, at least."
     )
 
 # %% [markdown]
@@ -164,7 +175,8 @@ show.markdown(f"*CNN: {cnn.provenance_line()}.*")
 show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
 
 # %% tags=["hide-input"]
-for name, some in (("cnn", cnn), ("resnet", resnet)):
+for name in judged:
+    some = runs[name]
     losses = some.wide("noisy_loss")
     values = {
         "start": losses.iloc[0].to_numpy(),
@@ -175,12 +187,11 @@ for name, some in (("cnn", cnn), ("resnet", resnet)):
         f"{name}-noisy-loss-rises-then-falls",
         says=f"The loss on the noisy subset rises in the early stage and falls in the later one ({name}).",
         source=f"Appendix C.2, Fig. 11 {'middle' if name == 'cnn' else 'right'}",
-        criterion="higher at the early stop than at the start; in the last epoch lower than at the early stop",
         figure="fig-many-losses",
         measured=values,
-        passes={
-            "rises": values["early stop"] > values["start"],
-            "falls": values["last epoch"] < values["early stop"],
+        parts={
+            "rises": above(values["early stop"], values["start"], "the start"),
+            "falls": below(values["last epoch"], values["early stop"], "the early stop"),
         },
     )
 
@@ -217,56 +228,62 @@ show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
 
 
 # %% tags=["hide-input"]
-def rising(run: records.Run) -> int:
-    """Epochs before the early stop in which the mean ratio rises."""
-    return int((np.diff(run.until_stop("ratio")) > 0).sum())
+def off(ratios: np.ndarray, nominal: float) -> np.ndarray:
+    """How far the class furthest from a ratio is, as a logarithm; ``ratios`` [classes, seeds]."""
+    return abs(np.log(ratios / nominal)).max(0)
 
 
-for name, side in (("cnn", "left"), ("resnet", "right")):
-    some = runs[name]
-    first, stop = some.wide("ratio").iloc[0].to_numpy(), some.at_early_stop("ratio")
-    spread_first = [some.each(lambda run, f=f: f(run.at(0)[f"ratio_{c}"] for c in range(10))) for f in (min, max)]
+at_start = {
+    "cnn": np.array([cnn.wide(f"ratio_{c}").iloc[0] for c in range(10)]),
+    "resnet": np.array([readings.Angles(runs["resnet start"]).of("ratio", c) for c in range(10)]),
+}
+for name in ("cnn", "resnet"):
+    ratios, nominal = at_start[name], starts[name]
     ledger.check(
         f"{name}-ratio-at-start",
         says=f"At initialisation the ratio on each class's own logit is about (C − 1)(1 − δ)/δ ({name}).",
         source="§ 5, Eq. 14",
-        criterion="geometric mean over the classes within 10 % of it (the softmax nearly forces that), each within 25 %",
-        figure="fig-many-ratio",
+        figure="fig-many-ratio" if name == "cnn" else "fig-many-eq14",
         measured={
-            "nominal": [starts[name]] * len(some),
-            "geometric mean": first,
-            "least class": spread_first[0],
-            "largest class": spread_first[1],
+            "nominal": [nominal] * ratios.shape[1],
+            "least class": ratios.min(0),
+            "largest class": ratios.max(0),
         },
-        passes={
-            "mean": abs(first / starts[name] - 1) <= 0.1,
-            "each class": [
-                low >= 0.75 * starts[name] and high <= 1.25 * starts[name]
-                for low, high in zip(*spread_first, strict=True)
-            ],
-        },
+        parts={"class furthest off": about(off(ratios, nominal), 0, np.log(9), "to (1 − δ)/δ, as for two classes")},
     )
+for name, side in (("cnn", "left"), ("resnet", "right")):
+    if name not in judged:
+        continue
+    some = runs[name]
+    first, stop = some.wide("ratio").iloc[0].to_numpy(), some.at_early_stop("ratio")
     ledger.check(
         f"{name}-ratio-fades",
         says=f"The dominance of the clean gradient has faded at the early stop ({name}).",
         source=f"§ 5, Fig. 8 {side}",
-        criterion="geometric mean at most 2 at the early stop",
         figure="fig-many-ratio",
-        measured={"early stop": stop},
-        passes=stop <= 2,
+        measured={"start": first, "early stop": stop},
+        parts={"fades": towards(np.log(stop), 0, np.log(first), "from the start to balance, in logarithms")},
     )
-    ups = some.each(rising)
+    falls = some.each(lambda run: dynamics.steadiness(run, "ratio", -1, log=True))
     ledger.check(
         f"{name}-ratio-monotone",
         says=f"It falls monotonically in the early stage ({name}).",
         source=f"§ 5, Fig. 8 {side}",
-        criterion="no epoch before the early stop in which the geometric mean rises",
         figure="fig-many-ratio",
-        measured={"rising epochs": ups, "early stop": some.early_stops},
-        passes=[value == 0 for value in ups],
+        measured={
+            "net change over all movement": falls,
+            "rising epochs": some.each(lambda run: (np.diff(run.until_stop("ratio")) > 0).sum()),
+            "early stop": some.early_stops,
+        },
+        parts={"one way": equal(falls, 1, 0, dynamics.ONE_WAY)},
     )
 
 # %% [markdown]
+# The geometric mean over the ten classes lies on the dotted level by construction: the outputs of a softmax sum to one, so
+# a class whose ratio is above it is paid for by others below. What can go wrong, and is judged, is the single class: with
+# weights that make some outputs large at the start, a class could be far off. (For the ResNet-9 this is the network of
+# full width, "ResNet start" above.)
+#
 # ## Equation 14
 #
 # In terms of $\hat g^{(c)}$, the gradient of class $c$ with its true labels: $g_{noise}^{(c)} \approx
@@ -299,26 +316,24 @@ show.markdown(f"*ResNet-9: {scale(runs['resnet start'])}. {runs['resnet start'].
 # %% tags=["hide-input"]
 for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
     by_seed = shares[name].groupby("seed")
-    worst = {kind: by_seed[kind].apply(lambda v: abs(v - 1).max()).to_numpy() for kind in ("clean", "noise")}
-    mean = {kind: by_seed[kind].mean().to_numpy() for kind in ("clean", "noise")}
+    worst = {kind: by_seed[kind].apply(lambda v: abs(np.log(v)).max()).to_numpy() for kind in ("clean", "noise")}
     turned = {
         "least cosine, clean": by_seed["cos_clean_truth"].min().to_numpy(),
         "largest cosine, noise": by_seed["cos_noise_truth"].max().to_numpy(),
     }
+    wrong = rates[name]
+    one_alpha = 1 / (1 + wrong / 9 / (1 - wrong))  # the clean share if Eq. 10 were right for ten classes
     ledger.check(
         f"{words}-eq-14",
         says=f"g_noise ≈ −δ ĝ/(C − 1) and g_clean ≈ (1 − δ) ĝ on each class's own logit ({words}).",
         source="§ 5, Eqs. 14a and 14b",
-        criterion="mean length over the classes within 10 %, each within 25 %; cosines beyond ±.95 in every class",
         figure="fig-many-eq14",
-        measured={f"mean length / Eq. 14, {kind}": mean[kind] for kind in mean}
-        | {f"largest error of a class, {kind}": worst[kind] for kind in worst}
-        | turned,
-        passes={f"mean length, {kind}": abs(mean[kind] - 1) <= 0.1 for kind in mean}
-        | {f"each length, {kind}": worst[kind] <= 0.25 for kind in worst}
-        | {
-            "direction, clean": turned["least cosine, clean"] >= 0.95,
-            "direction, noise": turned["largest cosine, noise"] <= -0.95,
+        measured={f"class furthest off, length / Eq. 14, {kind}": np.exp(worst[kind]) for kind in worst} | turned,
+        parts={
+            "length, noise": about(worst["noise"], 0, np.log(9), "to −δ ĝ, as for two classes"),
+            "length, clean": about(worst["clean"], 0, np.log(one_alpha / (1 - wrong)), "to ĝ/(1 + α), Eq. 10"),
+            "direction, noise": about(turned["largest cosine, noise"], -1, 0, "from opposite to unrelated"),
+            "direction, clean": about(turned["least cosine, clean"], 1, 0, "from parallel to unrelated"),
         },
     )
 
@@ -345,30 +360,36 @@ show.markdown(f"*The checks below: {scale(runs['angles'])}. {runs['angles'].prov
 
 
 # %% tags=["hide-input"]
+LEAST_MEAN = (("least", np.min), ("mean", np.mean))
+
+
 def over_logits(measure) -> np.ndarray:
     """A number for each logit (rows) and seed (columns)."""
     return np.array([measure(c) for c in angles.classes])
 
 
 mean_angle = {kind: over_logits(lambda c, kind=kind: angles.mean_angle(kind, c)) for kind in figures.SUBSETS}
-opposite = over_logits(lambda c: angles.of("angle_noise", c))
-sine = np.sin(np.radians(over_logits(lambda c: angles.of("angle_other", c))))
+turned = {kind: over_logits(lambda c, kind=kind: angles.of(f"angle_{kind}", c)) for kind in ("noise", "other")}
+others = 180 - mean_angle["other"]  # of the other classes' derivatives, without the sign that their labels give them
+closer = others - mean_angle["clean"]
 ledger.check(
     "fig-10-clean-and-noise",
-    says="On each logit clean samples concentrate at small angles and noisy ones mirror them; their sum is opposite.",
-    source="Appendix C.1, Fig. 10",
-    criterion="clean mean at most 60°, noise mean within 5° of its mirror image, sum at least 165°: on all ten logits",
+    says="On each logit clean samples concentrate at small angles, smaller than those of other classes' derivatives; the "
+    "noisy samples' sum is almost opposite.",
+    source="Appendix C.1, Fig. 10; § 1",
     figure="fig-many-angles",
     measured={
-        "clean, largest of the means": mean_angle["clean"].max(0),
+        "clean, mean over logits": mean_angle["clean"].mean(0),
         "noise, mean over logits": mean_angle["noise"].mean(0),
-        "largest distance from the mirror image": abs(mean_angle["noise"] - 180 + mean_angle["clean"]).max(0),
-        "least angle of the sum": opposite.min(0),
+        "other classes' derivatives": others.mean(0),
+        "closer by, on the least logit": closer.min(0),
+        "least angle of the noisy sum": turned["noise"].min(0),
     },
-    passes={
-        "clean": mean_angle["clean"].max(0) <= 60,
-        "mirrored": abs(mean_angle["noise"] - 180 + mean_angle["clean"]).max(0) <= 5,
-        "opposite": opposite.min(0) >= 165,
+    parts={
+        "closer than others, every logit": above(closer.min(0), 0, "other classes' derivatives"),
+        "sum, every logit": about(
+            ((180 - turned["noise"]) / (180 - mean_angle["noise"])).max(0), 0, 1, "from 180° to its samples' mean angle"
+        ),
     },
 )
 show.markdown(
@@ -380,37 +401,46 @@ show.markdown(
     )
     + "."
 )
-from_clean = over_logits(lambda c: angles.auc("clean", "other", c))
-from_noise = over_logits(lambda c: angles.auc("other", "noise", c))
+separation = {
+    "clean": over_logits(lambda c: angles.auc("clean", "other", c)),
+    "noise": over_logits(lambda c: angles.auc("other", "noise", c)),
+}
 ledger.check(
     "fig-10-other-separated",
-    says="The other classes' samples are clearly separated from those of class c.",
+    says="On each logit the other classes' samples are clearly separated from those of class c, clean and noisy.",
     source="Appendix C.1, Fig. 10",
-    criterion="on all ten logits AUC at least .9 against the clean subset, and against the noise subset",
     figure="fig-many-angles",
     measured={
         "other, mean angle over logits": mean_angle["other"].mean(0),
-        "least AUC against clean": from_clean.min(0),
-        "least AUC against noise": from_noise.min(0),
-        "mean AUC against noise": from_noise.mean(0),
+        "AUC against clean, least logit": separation["clean"].min(0),
+        "AUC against noise, least logit": separation["noise"].min(0),
+        "AUC against noise, mean": separation["noise"].mean(0),
     },
-    passes={"from clean": from_clean.min(0) >= 0.9, "from noise": from_noise.min(0) >= 0.9},
+    parts={
+        f"from {kind}, every logit": towards(auc.min(0), 1, 0.5, "from chance to 1") for kind, auc in separation.items()
+    },
 )
+sines = {kind: np.sin(np.radians(values)) for kind, values in turned.items()}
 ledger.check(
     "fig-10-other-orthogonal",
-    says="The other subset's gradient has a non-trivial component at right angles to the clean one's.",
+    says="On each logit the other subset's gradient has a non-trivial component at right angles to the clean one's.",
     source="Appendix C.1, Fig. 10",
-    criterion="sine of their angle at least .2 on all ten logits",
     figure="fig-many-angles",
-    measured={"least sine": sine.min(0), "mean sine": sine.mean(0)},
-    passes=sine.min(0) >= 0.2,
+    measured={f"sine, {kind}, {of}": get(values, axis=0) for kind, values in sines.items() for of, get in LEAST_MEAN},
+    parts={
+        "other's sine, every logit": above(
+            np.log(sines["other"] / sines["noise"]).min(0), 0, "the noise subset's, which has it by chance"
+        )
+    },
 )
 
 # %% [markdown]
 # The mislabelled samples of class $c$ and the samples of the other classes have the same label on logit $c$ and, at
 # initialisation, gradients that overlap widely: both have $y_c = 0$, and an untrained network's derivatives tell digits
 # apart only so far. "Clearly separated from the class" is true of the clean subset alone. What the mechanism needs,
-# that the noisy samples oppose the clean ones, holds on all ten logits.
+# that the noisy samples oppose the clean ones, holds on all ten logits, and at the start it does so by construction:
+# noisy and clean samples of a class show the same kind of images, and their residuals have opposite signs. So the two
+# histograms mirror each other whatever the network is, and no verdict is given on that.
 #
 # ## Where this deviates from the paper
 #
@@ -420,7 +450,8 @@ ledger.check(
 # - Gradients of the ResNet are taken in evaluation mode: in training mode the batch's other images enter a sample's
 #   gradient. Observing never touches the running statistics. Before the first step these are 0 and 1, so that what is
 #   measured at the start is the network without normalisation.
-# - The early stop is the epoch of least test error.
+# - The early stop is the epoch of least test error. So the clean subset's error and residual are lower there than at the
+#   start by construction; what is judged of them is whether they keep falling.
 #
 # ## Try it yourself
 #

@@ -18,12 +18,13 @@
 # § 6 of the paper suggests that clean-priority learning is not about networks alone: Figure 9 shows kernel machines whose
 # test error makes the same U. A kernel machine is the one case in which the whole training can be solved: in the
 # eigenbasis of the kernel matrix gradient descent is a formula, for step one and for step one billion alike. This
-# chapter draws Figure 9 from that formula, with descent carried out step by step beside it. In short: the U is there for both
-# kernels; how much of its left half, the fall, one sees depends on how the labels are coded.
+# chapter draws Figure 9 from that formula, with descent carried out step by step beside it. In short: the U is there for
+# both kernels; its left half, the fall, takes tens of steps with targets 0 and 1, and is mostly done in the first step with
+# targets −1 and 1, unless one class has more images than the other.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
-from lib.press import chapters, figures, show
+from lib.press import chapters, claims, figures, show
 
 # %% tags=["parameters"]
 from typing import Optional
@@ -47,6 +48,10 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # Descent on the squared loss in function space, $f_{t+1} = f_t + \eta K(y - f_t)$ from $f_0 = 0$, moves each eigenvector
 # of $K$ on its own: with eigenvalue $\lambda$ the share $1-(1-\eta\lambda)^t$ of the target's component is learnt after
 # $t$ steps. The step is $\eta = 1/\lambda_{max}$.
+#
+# A seed draws which images are used, where they are a part, and which labels are wrong; a kernel machine has no weights to
+# draw. MNIST has more sevens than nines (6,265 and 5,949), and so has nearly every draw at random. For the last section
+# there are draws with as many of one as of the other, too.
 
 # %%
 import numpy as np
@@ -54,7 +59,9 @@ import numpy as np
 from lib import experiments
 from lib.experiments import DataConfig, NoiseConfig
 from lib.paper import dynamics
+from lib.paper.balanced import BalancedKernelMachine
 from lib.paper.kernels import KernelMachine
+from lib.press.rule import above, below, equal, towards
 
 
 def steps_axis(places, first: int) -> None:
@@ -84,11 +91,11 @@ def plan(profile: str) -> dict[str, list]:
     }
     groups = {}
     for kernel, scale in scales.items():
-        for coding, explicit in (("zero-one", 1000), ("plus-minus", 0)):
-            groups[f"{kernel}, {coding}"] = KernelMachine(
-                data=data, noise=NoiseConfig(noise_rate), kernel=kernel, scale=scale, coding=coding, explicit=explicit
-            )
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 3}[profile])
+        one = {"data": data, "noise": NoiseConfig(noise_rate), "kernel": kernel, "scale": scale}
+        groups[f"{kernel}, zero-one"] = KernelMachine(**one, explicit=1000)
+        groups[f"{kernel}, plus-minus"] = KernelMachine(**one, coding="plus-minus")
+        groups[f"{kernel}, balanced"] = BalancedKernelMachine(**one, coding="plus-minus")
+    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 
@@ -125,53 +132,38 @@ for kernel in ("laplacian", "gaussian"):
         f"{kernel}-below-noise",
         says=f"On the way the test error is far below the noise level ({kernel} kernel).",
         source="§ 6, Fig. 9",
-        criterion="at its least at most half the noise rate",
         figure="fig-kernel-u",
         measured={"least": best, "at step": some.early_stops},
-        passes=best <= noise_rate / 2,
+        parts={"far below": towards(best, 0, noise_rate, "from the noise rate to 0")},
     )
     ledger.check(
         f"{kernel}-rises-later",
         says=f"Later it rises again ({kernel} kernel).",
         source="§ 6, Fig. 9",
-        criterion="in the end higher than at its least by a quarter of the noise rate or more",
         figure="fig-kernel-u",
         measured={"least": best, "end": last},
-        passes=last >= best + noise_rate / 4,
+        parts={"rises": above(last, some.each(dynamics.after_stop), "the step after the least")},
     )
     trained = some.wide("train_error").iloc[-1].to_numpy()
     ledger.check(
         f"{kernel}-fits",
         says=f"In the end the machine fits the training labels, wrong ones included ({kernel} kernel).",
         source="§ 6, Fig. 9",
-        criterion="training error at most .01 after 10⁹ steps",
         figure="fig-kernel-u",
         measured={"training error": trained, "test error": last},
-        passes=trained <= 0.01,
+        parts={"fits": equal(trained, 0, noise_rate, "from no error to all wrong labels")},
     )
 
-# %% tags=["hide-input", "nbval-ignore-output"]
-compared = {
-    kernel: runs[f"{kernel}, zero-one"].each(lambda run: np.nanmax(run.history["difference"]))
-    for kernel in ("laplacian", "gaussian")
-}
-show.markdown(
-    "Descent carried out step by step, for a thousand steps, gives the formula's outputs within a relative difference "
-    f"of {max(map(max, compared.values())):.1g} over all steps, seeds and both kernels."
-)
+# %% [markdown]
+# The formula is gradient descent: descent carried out step by step, for a thousand steps, gives the same outputs. This is
+# no finding but has to be so; the next cell would stop if it were not.
 
-# %% tags=["hide-input"]
-ledger.check(
-    "kernel-formula-is-descent",
-    says="The formula in the eigenbasis is gradient descent.",
-    source="ours, for Fig. 9",
-    criterion="relative difference of the outputs under 1e-6 for 1,000 steps",
-    figure="fig-kernel-u",
-    measured={
-        f"under 1e-6, {kernel}": [float(value < 1e-6) for value in values] for kernel, values in compared.items()
-    },
-    passes={kernel: [value < 1e-6 for value in values] for kernel, values in compared.items()},
+# %% tags=["hide-input", "nbval-ignore-output"]
+compared = max(
+    np.nanmax(run.history["difference"]) for kernel in ("laplacian", "gaussian") for run in runs[f"{kernel}, zero-one"]
 )
+assert compared < 1e-6, compared
+show.markdown(f"Largest relative difference of the outputs, over all steps, seeds and both kernels: {compared:.1g}.")
 
 # %% [markdown]
 # ## Clean before noisy
@@ -200,57 +192,116 @@ for kernel in ("laplacian", "gaussian"):
     start = some.wide("noisy_error").iloc[0].to_numpy()
     ledger.check(
         f"{kernel}-noisy-error-rises",
-        says=f"Before the early stop the noisy subset is answered with its true labels ({kernel} kernel).",
+        says=f"Before the early stop the error on the noisy subset rises towards 1 ({kernel} kernel).",
         source="ours, for § 6 (clean-priority beyond networks)",
-        criterion="error on it at least .8 at its peak up to the early stop",
         figure="fig-kernel-subsets",
         measured={"start": start, "peak": peak},
-        passes=peak >= 0.8,
+        parts={"rises": towards(peak, 1, start, "from the start to 1")},
     )
 
 # %% [markdown]
 # ## The coding of the labels makes or hides the fall
 #
-# With targets 0 and 1 the machine starts at $f = 0$: every image is put into the first class, and the error is one half.
-# With targets −1 and 1 it starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a
-# classifier: the class whose labels weigh more around the image wins. The left half of the U shrinks to what is better
-# than that; how much is left of it depends on the kernel.
+# With targets 0 and 1 the machine starts at $f = 0$, below the threshold of ½: every image is put into the first class, the
+# error is one half, and it takes tens of steps to lift half of the images over the threshold. With targets −1 and 1 it
+# starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a classifier: the class whose labels
+# weigh more around the image wins.
+#
+# What the first step is worth then depends on the majority. The Laplacian kernel is wide: it counts distant images almost
+# as much as near ones, so that a class with a few more labels wins everywhere. We set draws at random, most of which have
+# more sevens, beside draws of as many sevens as nines.
 
 # %% figure="fig-kernel-coding" tags=["hide-input"]
+CODED = (
+    ("zero-one", figures.TEST, "0, 1"),
+    ("plus-minus", figures.SECOND, "−1, 1"),
+    ("balanced", figures.FIRST, "balanced"),
+)
 fig, places = figures.panels(2, height=2.4)
 steps_axis(places, 1)
 for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
-    for coding, style, label in (("zero-one", figures.TEST, "0, 1"), ("plus-minus", figures.SECOND, "−1, 1")):
-        figures.curve(axes, runs[f"{kernel}, {coding}"].wide("test_error").loc[1:], style, label)
+    for draws, style, label in CODED:
+        figures.curve(axes, runs[f"{kernel}, {draws}"].wide("test_error").loc[1:], style, label)
     axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title())
     figures.label_ends(axes)
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Laplacian, −1 and 1: {runs['laplacian, plus-minus'].provenance_line()}.*")
-show.markdown(f"*Gaussian, −1 and 1: {runs['gaussian, plus-minus'].provenance_line()}.*")
+for kernel in ("laplacian", "gaussian"):
+    for draws, words in (("plus-minus", "draws at random"), ("balanced", "balanced draws")):
+        show.markdown(f"*{kernel.title()}, −1 and 1, {words}: {runs[f'{kernel}, {draws}'].provenance_line()}.*")
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
-    for coding, words in (("zero-one", "targets 0 and 1"), ("plus-minus", "targets −1 and 1")):
-        some = runs[f"{kernel}, {coding}"]
-        after_one = some.each(lambda run: run.at(1)["test_error"])
-        least = some.each(lambda run: run.history["test_error"].min())
+    read = {}  # test error at the start, after one step, at its least and in the step after that
+    for draws, _, _ in CODED:
+        some = runs[f"{kernel}, {draws}"]
+        read[draws] = {
+            "start": some.wide("test_error").iloc[0].to_numpy(),
+            "after one step": np.array(some.each(lambda run: run.at(1)["test_error"])),
+            "least": some.at_early_stop("test_error"),
+            "a step later": np.array(some.each(dynamics.after_stop)),
+        }
+    for id, words, coded in (
+        ("zero-one", "targets 0 and 1", {"zero-one": "draws at random"}),
+        ("plus-minus", "targets −1 and 1", {"plus-minus": "draws at random", "balanced": "balanced draws"}),
+    ):
         ledger.check(
-            f"{kernel}-u-falls-{coding}",
-            says=f"The U begins with a fall ({kernel} kernel, {words}).",
+            f"{kernel}-u-falls-{id}",
+            says=f"The U begins with a fall after the first step ({kernel} kernel, {words}).",
             source="§ 6, Fig. 9",
-            criterion="from the first step to the least test error by at least .1",
             figure="fig-kernel-coding",
-            measured={"after one step": after_one, "least": least},
-            passes=[first - low >= 0.1 for first, low in zip(after_one, least, strict=True)],
+            measured={
+                f"{when}, {name}": read[draws][when]
+                for draws, name in coded.items()
+                for when in ("after one step", "least")
+            },
+            parts={
+                f"falls, {name}": below(read[draws]["a step later"], read[draws]["after one step"], "the first step")
+                for draws, name in coded.items()
+            },
         )
+    ledger.check(
+        f"{kernel}-first-step-falls",
+        says=f"With targets −1 and 1 most of the fall is done in the first step ({kernel} kernel).",
+        source="ours, for Fig. 9",
+        figure="fig-kernel-coding",
+        measured={
+            f"{when}, {name}": read[draws][when]
+            for draws, name in coded.items()
+            for when in ("start", "after one step", "least")
+        },
+        parts={
+            name: towards(
+                read[draws]["after one step"], read[draws]["least"], read[draws]["start"], "from the start to the least"
+            )
+            for draws, name in coded.items()
+        },
+    )
+
+# %% tags=["hide-input"]
+show.markdown(
+    "With targets −1 and 1 the test error after one step and at its least: "
+    + "; ".join(
+        f"{kernel} kernel, {words}, {claims.spread(runs[f'{kernel}, {draws}'].each(lambda run: run.at(1)['test_error']))} "
+        f"and {claims.spread(runs[f'{kernel}, {draws}'].at_early_stop('test_error'))}"
+        for kernel in ("laplacian", "gaussian")
+        for draws, words in (("plus-minus", "draws at random"), ("balanced", "balanced draws"))
+    )
+    + "."
+)
+
+# %% [markdown]
+# So there is a fall with this coding too, and most of what one sees of it with the Laplacian kernel is the majority of
+# sevens wearing off. (At `smoke` all draws of the digits are balanced by themselves.)
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
 # - Size of the training set, kernel widths, coding, step and stopping time are not given. Ours stand above; the rise of the U
 #   is there for both codings.
+# - The least test error is the least of many. Where a claim is about what comes after it, or about how far the error fell, the
+#   step after it is taken in its place, so that chance alone makes no rise and no fall.
 # - The loss is the squared one, the natural one for kernel machines; the paper does not name its loss here.
 #
 # ## Try it yourself
@@ -276,4 +327,5 @@ for kernel in ("laplacian", "gaussian"):
 # ## What to take away
 #
 # - Clean-priority needs no network: large eigenvalues first is enough.
-# - Whether a plot shows a U or only its right half can be a matter of where the outputs start.
+# - Whether a plot shows a U or little more than its right half can be a matter of where the outputs start, and of a few
+#   images more of one class than of the other.

@@ -35,9 +35,10 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %% [markdown]
 # ## The sweep
 #
-# The network and data of the chapter on many classes, with other shares of wrong labels and all else equal. (At `cpu`
-# there are three shares, the others are trained for fewer epochs, and the runs of that chapter are cut to as many: without a schedule, the
-# first epochs of a training are those of a shorter one.)
+# The network and data of the chapter on many classes, with other shares of wrong labels and all else equal. (At `cpu`,
+# δ = 0.3 is that chapter's own; the others are trained for fewer epochs, and its runs are cut to as many: without a schedule,
+# the first epochs of a training are those of a shorter one.) A seed draws which images are used, where they are a part, which
+# labels are wrong and how, the weights at the start and the order of the images.
 
 # %%
 from dataclasses import replace
@@ -47,6 +48,7 @@ import numpy as np
 from lib import experiments
 from lib.paper import dynamics, presets
 from lib.press import readings
+from lib.press.rule import about, above, below, towards
 
 EPOCHS = 25  # at cpu
 
@@ -73,50 +75,63 @@ show.markdown(f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {'
 
 # %% [markdown]
 # ## The early stage at every noise level (Figure 13)
+#
+# The three columns of the paper's figure are three figures here, a panel a noise level: errors on the two subsets,
+# residuals, and the errors on all training and all test images.
 
 # %% figure="fig-noise-dynamics" tags=["hide-input"]
-fig = dynamics.conditions({f"δ = {rate:g}": runs[str(rate)] for rate in rates}, rates)
-show.figure(fig)
+sweep = {f"δ = {rate:g}": runs[str(rate)] for rate in rates}
+show.figure(dynamics.conditions(sweep, rates))
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 for rate in rates:
     show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
 
+# %% figure="fig-noise-residuals" tags=["hide-input"]
+show.figure(dynamics.conditions(sweep, rates, "residual"))
+
+# %% figure="fig-noise-totals" tags=["hide-input"]
+show.figure(dynamics.conditions(sweep, rates, "total"))
+
 # %% tags=["hide-input"]
-dynamics.check_sweep(
+dynamics.check_early_stage(
     ledger,
     {f"δ {rate:g}": runs[str(rate)] for rate in rates},
     id="noise",
-    every="at every noise level",
-    source="Appendix C.4, Fig. 13",
-    figure="fig-noise-dynamics",
+    where=", at every noise level",
+    shown={
+        "error": ("Appendix C.4, Fig. 13 left", "fig-noise-dynamics"),
+        "residual": ("Appendix C.4, Fig. 13 middle", "fig-noise-residuals"),
+    },
 )
 best = readings.each_condition(runs, rates, lambda some: some.at_early_stop("test_error"))
+later = readings.each_condition(runs, rates, lambda some: some.each(dynamics.after_stop))
 last = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1])
 ledger.check(
     "noise-test-error-below",
     says="At the early stop the test error is below the noise level, at every level.",
     source="Appendix C.4, Fig. 13 right; § 1",
-    criterion="at most half the noise rate",
-    figure="fig-noise-dynamics",
+    figure="fig-noise-totals",
     measured={f"least, δ {rate}": values for rate, values in best.items()},
-    passes={rate: values <= rate / 2 for rate, values in best.items()},
+    parts={f"δ {rate}": below(values, rate, "the noise level") for rate, values in best.items()},
 )
 ledger.check(
     "noise-test-error-rises",
     says="Later it rises, at every level.",
     source="Appendix C.4, Fig. 13 right; § 4.2",
-    criterion="in the last epoch higher than at its least by a quarter of the noise rate",
-    figure="fig-noise-dynamics",
-    measured={f"last epoch, δ {rate}": values for rate, values in last.items()},
-    passes={rate: last[rate] >= best[rate] + rate / 4 for rate in last},
+    figure="fig-noise-totals",
+    measured={f"epoch after the stop, δ {rate}": values for rate, values in later.items()}
+    | {f"last epoch, δ {rate}": values for rate, values in last.items()},
+    parts={f"δ {rate}": above(last[rate], later[rate], "the epoch after the stop") for rate in last},
 )
 
 # %% [markdown]
 # ## The head start of the clean gradient
 #
 # § 5: at initialisation the ratio of clean to noisy gradient on a class's own logit is about $(C-1)(1-\delta)/\delta$:
-# from 81 at 10 % down to 13.5 at 40 %. By the early stop it should have faded to about 1.
+# from 81 at 10 % down to 13.5 at 40 %. By the early stop it should have faded towards 1. (The geometric mean over the
+# classes, which is drawn, starts there by construction, as the outputs of a softmax sum to one; the single classes, which
+# are judged, need not.)
 
 # %% figure="fig-noise-ratio" tags=["hide-input"]
 first = readings.each_condition(runs, rates, lambda some: some.wide("ratio").iloc[0])
@@ -139,23 +154,35 @@ axes.legend(frameon=False)
 show.figure(fig)
 
 # %% tags=["hide-input"]
+nominal = {rate: 9 * (1 - rate) / rate for rate in rates}
+each_class = {rate: np.array([runs[str(rate)].wide(f"ratio_{c}").iloc[0] for c in range(10)]) for rate in rates}
 ledger.check(
     "noise-ratio-at-start",
-    says="At initialisation the ratio, averaged over the classes, is (C − 1)(1 − δ)/δ, at every noise level.",
+    says="At initialisation the ratio on each class's own logit is about (C − 1)(1 − δ)/δ, at every noise level.",
     source="§ 5, Eq. 14, at the levels of Appendix C.4",
-    criterion="geometric mean over the classes within 10 %",
     figure="fig-noise-ratio",
-    measured={f"δ {rate} (theory {9 * (1 - rate) / rate:.3g})": values for rate, values in first.items()},
-    passes={rate: abs(values * rate / (9 * (1 - rate)) - 1) <= 0.1 for rate, values in first.items()},
+    measured={
+        f"{of} class, δ {rate} (theory {nominal[rate]:.3g})": values
+        for rate, ratios in each_class.items()
+        for of, values in (("least", ratios.min(0)), ("largest", ratios.max(0)))
+    },
+    parts={
+        f"class furthest off, δ {rate}": about(
+            abs(np.log(ratios / nominal[rate])).max(0), 0, np.log(9), "to (1 − δ)/δ, as for two classes"
+        )
+        for rate, ratios in each_class.items()
+    },
 )
 ledger.check(
     "noise-ratio-fades",
     says="At the early stop the dominance has faded, at every noise level.",
     source="§ 5",
-    criterion="geometric mean at most 2 at the early stop",
     figure="fig-noise-ratio",
     measured={f"δ {rate}": values for rate, values in stop.items()},
-    passes={rate: values <= 2 for rate, values in stop.items()},
+    parts={
+        f"δ {rate}": towards(np.log(values), 0, np.log(first[rate]), "from the start to balance, in logarithms")
+        for rate, values in stop.items()
+    },
 )
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -186,6 +213,8 @@ show.table(
 # - Batch size, learning rate and number of images are those of the chapter on many classes at this profile.
 # - The paper draws one run a level; its number of epochs is longer than ours at `cpu`, so that the last epoch here is not
 #   the full fit.
+# - The early stop is the epoch of least test error, so that the clean subset's error and residual are lower there than at the
+#   start by construction; what is judged of them is whether the error keeps falling.
 #
 # ## Try it yourself
 #

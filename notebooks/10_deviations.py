@@ -16,14 +16,14 @@
 # # Deviations
 #
 # A paper never says everything. This one leaves open the learning rate, the momentum, the initialisation of its
-# experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of its residuals. This
-# chapter lists each open choice, what we chose, and what changes if one chooses differently, one at a time. In short: the
-# marks of clean-priority learning survive all the choices of training but one, the initialisation that § 3.1 states; and
-# what "early stopping point" means matters more than any of them.
+# experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of its residuals. Do its
+# findings hang on them? This chapter lists each open choice, what we chose, and what changes if one chooses differently, one
+# at a time. In short: the marks of clean-priority learning survive the choices of training; only the initialisation that
+# § 3.1 states changes them much; and what "early stopping point" means matters more than any of them.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
-from lib.press import chapters, claims, figures, show
+from lib.press import chapters, claims, figures, rule, show
 
 # %% tags=["parameters"]
 from typing import Optional
@@ -47,9 +47,9 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # | norm of the multi-class residual | Euclidean | sum of absolute values (twice the largest entry) |
 # | padding of the CNN | none | 1 |
 #
-# The fully connected network has two hidden layers and learns sevens and nines, 40 % of them mislabelled; all
-# variants of a choice share data, seeds and everything else. (At `smoke` the numbers are those of the digits' own
-# settings.)
+# The fully connected network has two hidden layers and learns sevens and nines, 40 % of them mislabelled. A seed draws the
+# images, the wrong labels, the weights and the order of the batches; all variants of a choice share them. (At `smoke` the
+# numbers are those of the digits' own settings.)
 
 # %%
 from dataclasses import replace
@@ -154,21 +154,30 @@ for id, (words, names) in choices.items():
     starts = {name: runs[name].wide("noisy_error").iloc[0].to_numpy() for name in names}
     ledger.check(
         f"robust-to-{id}",
-        says=f"Clean-priority learning does not hang on {words}.",
-        source="left open in the paper",
-        criterion="noisy error closes at least half of the gap to 1 by the early stop, and test error there is at most "
-        "half the noise rate, in each variant",
+        says=f"Clean-priority learning does not hang on {words}: the noisy subset's error still rises towards 1 before the "
+        "early stop, and the test error there is still below the noise rate.",
+        source="left open in the paper; § 4.1 and § 1",
         figure="fig-deviations",
         measured={f"noisy peak, {name}": peaks[name] for name in names}
         | {f"test error, {name}": best[name] for name in names},
-        passes={f"rises, {name}": peaks[name] - starts[name] >= 0.5 * (1 - starts[name]) for name in names}
-        | {f"below, {name}": best[name] <= noise_rate / 2 for name in names},
+        parts={f"rises, {name}": rule.towards(peaks[name], 1.0, starts[name], "from the start to 1") for name in names}
+        | {f"below, {name}": rule.below(best[name], noise_rate, "the noise rate") for name in names},
     )
+kept = [choices[claim.id.removeprefix("robust-to-")][0] for claim in ledger.claims if claim.verdict == "holds"]
+other = {
+    choices[claim.id.removeprefix("robust-to-")][0]: claim.verdict
+    for claim in ledger.claims
+    if claim.verdict != "holds"
+}
+show.markdown(
+    f"Of these choices, {', '.join(kept)} leave both marks where they are. "
+    + (f"For the others: {'; '.join(f'{words}: {verdict}' for words, verdict in other.items())}." if other else "")
+)
 
 # %% [markdown]
-# The exception fits what the chapter on sample-wise gradients finds: with weights from $N(0,1)$ and no scale on the first
-# layer, the outputs start far from one half, for reasons that have nothing to do with the labels. Made antisymmetric, so
-# that it starts at exactly one half, the same parameterisation comes close to the others.
+# Why does the initialisation of § 3.1 stand apart? The chapter on sample-wise gradients has the reason: with weights from
+# $N(0,1)$ and no scale on the first layer, the outputs start far from one half, whatever the labels are. Made antisymmetric,
+# so that it starts at exactly one half, the same parameterisation comes closer to the others.
 #
 # ## The stopping rule
 #
@@ -210,11 +219,15 @@ ledger.check(
     "robust-to-stopping-rule",
     says="Other definitions of the early stopping point give nearly the same test error.",
     source="left open in the paper",
-    criterion="at most .05 above that of the epoch of least test error",
     figure="fig-deviations-stop",
     measured={f"test error, {name}": values for name, values in errors.items()}
     | {f"epoch, {name}": values for name, values in stops.items()},
-    passes={name: errors[name] <= errors["least test error"] + 0.05 for name in others},
+    parts={
+        name: rule.about(
+            errors[name], errors["least test error"], errors["no stop"], "from the least test error to no stop"
+        )
+        for name in others
+    },
 )
 
 # %% [markdown]
@@ -241,14 +254,17 @@ moved = {
     for subset in ("clean", "noisy")
     for norm, suffix in (("Euclidean", ""), ("sum", "_l1"))
 }
+show.markdown(
+    "From the start to the early stop the mean residual of the clean subset falls, as it must in a network that learns: by "
+    f"{-moved['clean, Euclidean'].mean():.3f} in the Euclidean norm and by {-moved['clean, sum'].mean():.3f} in the sum norm."
+)
 ledger.check(
     "robust-to-residual-norm",
-    says="The residual falls on the clean and rises on the noisy subset, whichever norm is meant.",
+    says="The residual rises on the noisy subset until the early stop, whichever norm is meant.",
     source="§ 5, Fig. 7 middle; left open in the paper",
-    criterion="between the start and the early stop, in both norms",
     figure="fig-deviations-norm",
-    measured=moved,
-    passes={name: values < 0 if name.startswith("clean") else values > 0 for name, values in moved.items()},
+    measured={f"rise, {norm}": moved[f"noisy, {norm}"] for norm in ("Euclidean", "sum")},
+    parts={norm: rule.above(moved[f"noisy, {norm}"], 0.0) for norm in ("Euclidean", "sum")},
 )
 
 # %% [markdown]
@@ -282,15 +298,18 @@ show.markdown(f"*Padding 1: {runs['padding 1'].provenance_line()}.*")
 # %% tags=["hide-input"]
 test = {p: runs[f"padding {p}"].at_early_stop("test_error") for p in (0, 1)}
 ratio = {p: runs[f"padding {p}"].wide("ratio").iloc[0].to_numpy() for p in (0, 1)}
+delta = runs["padding 0"][0].experiment.noise.noise_rate
 ledger.check(
     "robust-to-padding",
-    says="The padding of the CNN does not matter.",
+    says="The padding of the CNN hardly matters: test error at the early stop and dominance at the start are about the same.",
     source="Appendix B; left open in the paper",
-    criterion="test error at the early stop within .05, mean ratio at the start within 10 %, seed by seed",
     figure="fig-deviations-padding",
     measured={f"test error, padding {p}": values for p, values in test.items()}
     | {f"ratio at the start, padding {p}": values for p, values in ratio.items()},
-    passes={"test error": abs(test[1] - test[0]) <= 0.05, "ratio": abs(ratio[1] / ratio[0] - 1) <= 0.1},
+    parts={
+        "test error": rule.about(test[1], test[0], delta, "from that without padding to the noise rate"),
+        "ratio": rule.about(np.log(ratio[1]), np.log(ratio[0]), 0.0, "from that without padding to balance"),
+    },
 )
 
 # %% [markdown]
@@ -308,6 +327,6 @@ ledger.check(
 #
 # ## What to take away
 #
-# - Learning rate, momentum, batch size, pixel scale and padding hardly matter. The initialisation does, and so does the
-#   definition of the early stop: the loss is lowest long after the error is.
-# - That the noisy subset's residual rises is plain in the Euclidean norm; in the sum norm it hardly does.
+# - Learning rate, momentum, batch size, pixel scale and padding leave the marks of clean-priority learning where they are. The
+#   initialisation moves them, and so does the definition of the early stop: the loss is lowest long after the error is.
+# - Name the norm of a residual: the noisy subset's rises more plainly in the Euclidean norm than in the sum norm.

@@ -24,7 +24,7 @@
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
-from lib.press import chapters, claims, figures, show
+from lib.press import chapters, claims, figures, rule, show
 
 # %% tags=["parameters"]
 from typing import Optional
@@ -75,6 +75,7 @@ from lib.beyond import presets
 from lib.beyond.derivatives import cumulants, directional, growth_rate, nested_derivatives, unit_directions
 from lib.beyond.effects import LABELS, Effects, check_where_found
 from lib.beyond.penalties import CONDITIONS, PAIRS
+from lib.beyond.renamed import DIGITS, renamed
 from lib.models import ModelConfig, build
 from lib.press.readings import interval_in_words, paired_interval
 
@@ -100,8 +101,10 @@ def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> t
 # *selective 3/8*). It then asks how sharp the boundaries of 4 and 9, of 3 and 8, and of 5 and 6 (which nobody penalises)
 # are, by the growth rate $\lambda$: the slope of the mean of $\log|D^n|$ over $n = 1 \dots 4$.
 #
-# We add two runs in which the samples of classes 4 and 9 are found by their true labels or by the network's own predictions in place of
-# the given ones, and one with the first order alone.
+# A seed draws the images, the wrong labels, the weights, the order of the batches and the directions; networks of one seed share
+# all of them. We add two runs in which the samples of classes 4 and 9 are found by their true labels or by the network's own predictions in place of
+# the given ones, one with the first order alone, and runs for two pairs that the original names and then drops, 6 and 7, and 0
+# and 1.
 
 
 # %%
@@ -110,6 +113,7 @@ STRENGTH = {"smoke": {0.2: 1.0, 0.0: 0.1}, "cpu": {0.2: 4.0, 0.0: 0.6}, "paper":
 VARIANTS = {"true labels": {"mask": "true"}, "predictions": {"mask": "predicted"}, "first order alone": {"orders": 1}}
 WORDS = {"baseline": "baseline", "global": "global", "selective_49": "selective 4/9", "selective_38": "selective 3/8"}
 TARGET = {name: CONDITIONS[name] for name in ("selective_49", "selective_38")}
+OTHERS = "other pairs: "  # before the names of the groups in which digits are renumbered
 
 
 def plan(profile: str) -> dict[str, list]:
@@ -124,11 +128,20 @@ def plan(profile: str) -> dict[str, list]:
         # the mean over one order in place of three: a third of the strength leaves D^1 its weight
         weight = selective.strength / 3 if "orders" in change else selective.strength
         groups[name] = replace(selective, strength=weight, **change)
-    count = chapters.default(seeds, 3 if profile == "smoke" else 10)
-    return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
+    count, few = (chapters.default(seeds, 3 if profile == "smoke" else many) for many in (10, 5))
+    others = {
+        f"{OTHERS}{name}, {rate:g}": renamed(groups[f"{name}, {rate:g}"])
+        for rate in RATES[profile]
+        for name in ("baseline", *TARGET)
+    }
+    return {name: experiments.with_seeds(group, count) for name, group in groups.items()} | {
+        name: experiments.with_seeds(group, few) for name, group in others.items()
+    }
 
 
-profile, runs, ledger = chapters.open_chapter("15_selective_boundaries", globals(), plan, least_seeds=2)
+profile, every, ledger = chapters.open_chapter("15_selective_boundaries", globals(), plan, least_seeds=2)
+runs = {name: some for name, some in every.items() if not name.startswith(OTHERS)}
+others = {name.removeprefix(OTHERS): some for name, some in every.items() if name.startswith(OTHERS)}
 rates = RATES[profile]
 one = runs["baseline, 0.2"][0].experiment
 size = f"{one.data.train_size:,}" if one.data.train_size else "all"
@@ -140,19 +153,22 @@ show.markdown(
 
 # %% tags=["hide-input"]
 NETWORKS = {"CNN": ModelConfig((4, 8, 16), kind="cnn"), "fully connected": ModelConfig((32, 32))}
-compared = {name: [largest_difference(config, seed, 2.0) for seed in range(3)] for name, config in NETWORKS.items()}
+compared = {name: [largest_difference(config, seed, 2.0) for seed in range(5)] for name, config in NETWORKS.items()}
+# differences below 1e-12 count as that much: which of them it is depends on the processor
+apart = {name: np.maximum([difference for difference, _ in some], 1e-12) for name, some in compared.items()}
 ledger.check(
     "cumulants-are-derivatives",
-    says="Cumulants of one forward-mode product are the derivatives of four nested backward passes.",
+    says="Cumulants of one forward-mode product are the derivatives of four nested backward passes, orders 1 to 4.",
     source="ours, for the original experiment's derivatives",
-    criterion="orders 1 to 4 in float64 within 1e-10 of each order's largest value; computed live at every profile",
     figure="fig-selective-orders",
-    measured={name: [float(difference <= 1e-10) for difference, _ in some] for name, some in compared.items()},
-    passes={name: [difference <= 1e-10 for difference, _ in some] for name, some in compared.items()},
+    measured={f"largest difference in float64, {name}": values for name, values in apart.items()},
+    parts={
+        name: rule.always(values, 1e-10, "difference by each order's largest value") for name, values in apart.items()
+    },
 )
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-for name, some in runs.items():
+for name, some in every.items():
     show.markdown(f"*{name.replace('_', ' ')}: {some.provenance_line()}.*")
 
 # %% [markdown]
@@ -190,12 +206,12 @@ show.markdown(
 shares = {label: effects.last("baseline, 0.2", "top_two")[:, k] for k, label in enumerate(LABELS)}
 ledger.check(
     "uncertain-points-are-boundary-points",
-    says="Where no class is sure, the network is uncertain between the two classes of the pair.",
+    says="Where no class is sure, the network is uncertain between the two classes of the pair (baseline, noise rate 0.2).",
     source="the original experiment's choice of points",
-    criterion="the two classes have the largest logits at nine tenths of the points or more (baseline, noise rate .2)",
     figure="fig-selective-orders",
     measured={f"share, {label}": values for label, values in shares.items()},
-    passes={label: values >= 0.9 for label, values in shares.items()},
+    # a point is of one class of the pair; were the other one any of the nine:
+    parts={label: rule.equal(values, 1.0, 1 / 9, "from all points to chance") for label, values in shares.items()},
 )
 
 # %% [markdown]
@@ -228,21 +244,20 @@ show.figure(fig)
 
 # %% tags=["hide-input"]
 sizes = np.array([effects.last("global, 0.2", f"penalty_d{n}")[:, 0] for n in (1, 2, 3)])
-parts = sizes / sizes.sum(0)
+portions = sizes / sizes.sum(0)
 show.markdown(
     "In the penalty of *global* in its last epoch the three orders have shares of "
-    + ", ".join(f"{100 * value:.1f} %" for value in parts.mean(1))
+    + ", ".join(f"{100 * value:.1f} %" for value in portions.mean(1))
     + f". Twice as long a $u$ moves $\\lambda$ by {compared['CNN'][0][1]:.4f}, which is $\\log 2$: its absolute value says in "
     "which unit pixels are measured, and is not comparable between sizes of images."
 )
 ledger.check(
     "penalty-is-of-higher-order",
-    says="The penalty is one on higher-order derivatives.",
+    says="The penalty is mostly one on higher-order derivatives (global, noise rate 0.2, last epoch).",
     source="the original experiment's name for it",
-    criterion="orders 2 and 3 together make up half of it or more (global, noise rate .2, last epoch)",
     figure="fig-selective-orders",
-    measured={"share of orders 2 and 3": parts[1:].sum(0)},
-    passes=parts[1:].sum(0) >= 0.5,
+    measured={"share of orders 2 and 3": portions[1:].sum(0)},
+    parts={"orders 2 and 3": rule.towards(portions[1:].sum(0), 1.0, 0.0, "from the first order alone to none of it")},
 )
 
 # %% [markdown]
@@ -310,9 +325,9 @@ for rate in rates:
 
 
 # %% tags=["hide-input"]
-def each_below_zero(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of every part and seed whether it is below 0."""
-    return {name: values < 0 for name, values in parts.items()}
+def each_below_zero(effects: dict[str, np.ndarray]) -> dict[str, rule.Part]:
+    """Of every effect that it is below 0."""
+    return {name: rule.below(values, 0.0) for name, values in effects.items()}
 
 
 JUDGED = (("growth_uncertain", "growth", "λ as the original measures it"), ("slope", "slope", "pair slope"))
@@ -325,7 +340,6 @@ for rate in rates:
             each_below_zero,
             says=f"The penalty on two classes flattens their boundary more than the others ({endpoint}, noise rate {rate:g}).",
             source="the original experiment's expected result",
-            criterion="effect on the pair less the mean effect on the other two below 0, in each seed",
             figure="fig-selective-effects",
         )
     for column, id, endpoint in JUDGED:
@@ -336,7 +350,6 @@ for rate in rates:
             each_below_zero,
             says=f"The penalty on all samples flattens all three boundaries ({endpoint}, noise rate {rate:g}).",
             source="the original experiment's expected result",
-            criterion="effect below 0 on each pair, in each seed",
             figure="fig-selective-effects",
         )
 
@@ -365,12 +378,14 @@ for rate in rates:
     kept = {WORDS[name]: effects.of(f"{name}, {rate:g}", "test_accuracy")[:, 0] for name in MARKS}
     ledger.check(
         f"accuracy-kept-{rate:g}",
-        says=f"The penalty leaves the accuracy high (noise rate {rate:g}).",
+        says=f"The penalty leaves the accuracy as high as it is without (noise rate {rate:g}).",
         source="the original experiment's calibration",
-        criterion="test accuracy at most one percentage point below the baseline of the same seed",
         figure="fig-selective-effects",
         measured={f"points, {name}": 100 * values for name, values in kept.items()},
-        passes={name: values >= -0.01 for name, values in kept.items()},
+        # the cheap way to flat logits of two classes is to give these up, two tenths of all images
+        parts={
+            name: rule.equal(values, 0.0, -0.2 * base, "from none to two classes lost") for name, values in kept.items()
+        },
     )
 
 # %% [markdown]
@@ -412,20 +427,111 @@ check_where_found(
     "true-mask-more-selective",
     {"true less given": by_way["true labels"] - by_way["given labels"]},
     each_below_zero,
-    says="A mask of true labels is more selective than one of given, noisy labels.",
+    says="A mask of true labels is more selective than one of given, noisy labels (pair slope).",
     source="ours",
-    criterion="contrast of pair slopes lower than with given labels, in each seed",
     figure="fig-selective-masks",
 )
 check_where_found(
     ledger,
     "first-order-is-enough",
     {"given": by_way["given labels"], "first order": by_way["first order alone"]},
-    lambda parts: parts["first order"] <= 0.75 * parts["given"],
-    says="The first order alone gives most of the selectivity of three orders.",
+    lambda found: {
+        "contrast": rule.towards(
+            found["first order"], found["given"], 0.0, "from no selectivity to that of three orders"
+        )
+    },
+    says="The first order alone gives most of the selectivity of three orders (pair slope).",
     source="ours",
-    criterion="contrast of pair slopes at least three quarters of that of orders 1 to 3, in each seed",
     figure="fig-selective-masks",
+)
+
+# %% [markdown]
+# ## 6 and 7, 0 and 1
+#
+# The original sets out to flatten the boundary of 6 and 7 and to leave that of 0 and 1 alone, and then turns to pairs that are
+# confused more often, 4 and 9, 3 and 8. So we train with the penalty on 6 and 7, and on 0 and 1, and measure these boundaries and
+# that of 3 and 8.
+
+# %% figure="fig-selective-pairs" tags=["hide-input"]
+elsewhere = Effects(others)
+PAIR_WORDS = tuple(f"{DIGITS[a]} v {DIGITS[b]}" for a, b in PAIRS)
+SAID = {name: f"selective {DIGITS[pair[0]]}/{DIGITS[pair[1]]}" for name, pair in TARGET.items()}
+fig, places = figures.panels(len(rates), height=2.2)
+for axes, rate in zip(places, rates, strict=True):
+    for shift, (name, words) in zip((-0.1, 0.1), SAID.items(), strict=True):
+        style, marker = MARKS[name]
+        for k, values in enumerate(elsewhere.of(f"{name}, {rate:g}", "slope").T):
+            there = values[np.isfinite(values)]
+            if len(there) > 1:
+                figures.interval(axes, k + shift, *paired_interval(there), style, marker, words if k == 0 else None)
+    figures.level(axes, 0, "")
+    axes.set(title=f"pair slope, δ = {rate:g}", ylabel="effect", xlim=(-0.5, 2.5))
+    axes.set_xticks(range(3), PAIR_WORDS)
+places[0].legend(frameon=False, fontsize=9.5)
+show.figure(fig)
+
+# %% tags=["hide-input"]
+for rate in rates:
+    check_where_found(
+        ledger,
+        f"other-pairs-slope-{rate:g}",
+        {words: elsewhere.contrast(f"{name}, {rate:g}", "slope") for name, words in SAID.items()},
+        each_below_zero,
+        says=f"The penalty on 6 and 7, or 0 and 1, flattens their boundary more than the others (pair slope, noise rate {rate:g}).",
+        source="the original experiment's goal",
+        figure="fig-selective-pairs",
+    )
+
+# %% [markdown]
+# ## What the original printed
+#
+# Its kept outputs end in the measurement of the first of eight networks, the baseline of its first seed. So there are three values of
+# $\lambda$ from a check before (a baseline of three epochs, without wrong labels) and accuracies of two baselines; none of a
+# penalised network. Beside them stand ours, at the original's points, and in its unit: pixels divided by .3081 add
+# $\log .3081 = -1.18$ to $\lambda$. At sizes other than the original's only the order of magnitude can be compared.
+
+# %% tags=["hide-input"]
+PRINTED = {"6 v 7": (-3.5877, 21), "0 v 1": (-3.4997, 14), "3 v 8": (-3.5004, 40)}  # of test images: 10,000
+clean = f"baseline, {rates[-1]:g}"
+unit = np.log(0.3081) if one.data.name == "mnist" else 0.0
+rows = []
+for k, words in enumerate(PAIR_WORDS):
+    found, points = elsewhere.last(clean, "growth_uncertain")[:, k] + unit, elsewhere.last(clean, "uncertain")[:, k]
+    value, number = PRINTED[words]
+    rows.append(
+        [f"λ, {words} (points)", f"{value} ({number})", f"{interval_in_words(found)} ({claims.spread(points)})"]
+    )
+accuracy = {rate: claims.spread(effects.last(f"baseline, {rate:g}", "test_accuracy")[:, 0]) for rate in rates}
+rows.append(["test accuracy, δ = 0", ".9886 after 3 epochs", accuracy.get(0.0, "not trained at smoke")])
+rows.append(["test accuracy, δ = 0.2", ".9875 after 15 epochs", accuracy[0.2]])
+show.table(rows, ["baseline", "printed", f"here, δ = {rates[-1]:g} where not said"])
+per_unit = {
+    rate: 100 * effects.last(f"global, {rate:g}", "share")[:, 0] / runs[f"global, {rate:g}"][0].experiment.strength
+    for rate in rates
+}
+show.table(
+    [
+        ["one comment", ".001 to .01", ".01 to .1 %", "10"],
+        ["", ".1 to 1", ".04 to .4 %", ".4"],
+        ["", "10", ".3 to .5 %", ".03 to .05"],
+        ["", "100", "3 to 4 %", ".03 to .04"],
+        ["", "200 to 300", "6 to 12 %", ".03 to .04"],
+        ["", "500", "18 %", ".04"],
+        ["another comment", ".003", ".15 %", "50"],
+        ["", ".01", ".4 to .8 %", "40 to 80"],
+        ["", ".1", "4 %", "40"],
+        ["", "1", "40 %", "40"],
+        *(
+            [f"here, global, δ = {rate:g}", f"{runs[f'global, {rate:g}'][0].experiment.strength:g}",
+             f"{claims.spread(effects.last(f'global, {rate:g}', 'share')[:, 0] * 100)} %", claims.spread(values)]
+            for rate, values in per_unit.items()
+        ),
+    ],
+    ["calibration", "strength", "share of the penalty in the loss", "percent for each unit of strength"],
+)  # fmt: skip
+show.markdown(
+    "The two comments contradict each other by a factor of a thousand; its last run has strength 200. A penalty on first "
+    "derivatives in the original's unit of pixels is .3081 times as large as in ours."
 )
 
 # %% [markdown]
@@ -444,7 +550,7 @@ show.table(
         ["points where no class is sure stand for the boundary", f"the pair has the two largest logits at only {looked} of them", "bisection between images, the pair on top"],
         ["a line through four orders", f"the third order is {', '.join(claims.number(value) for value in dip)} below the line through the others: between two classes alone it vanishes", "pair slope; orders shown one by one"],
         ["λ compared between settings", "another unit of the pixels moves it by a constant", "differences to a baseline of the same seed"],
-        ["strength documented as .003, .01, 100 and 200", "a reader cannot know which was meant", "set by its share in the cross-entropy, which is recorded"],
+        ["strength documented as .003, .01, 100 and 200; two tables of what it does, a factor of a thousand apart", "a reader cannot know which was meant", "set by its share in the cross-entropy, which is recorded"],
         ["the mask reads given labels, a fifth of them wrong, and calls them true", f"contrast of pair slopes: {masks}", "all three masks"],
         ["wrong labels drawn once for all, two or three seeds, standard deviation with ddof 0", "with two seeds that is .56 of the true one on average, and the noise's part is not in it", f"{len(runs[base])} seeds, each with wrong labels of its own; paired differences with Student's interval"],
         ["points and directions drawn from whatever state the generators are in", "each network is measured at points and along directions of its own", "the same pairs of images and directions for all networks of a seed"],
@@ -465,6 +571,8 @@ show.table(
 # - Directions have unit length in pixels of [0, 1]; the original's in standardised ones, which are 1/.3081 as large.
 # - The penalty is taken without dropout, and from the same pass as the cross-entropy where all samples are penalised.
 # - The noise rate is exact in every class, and drawn anew for each seed.
+# - Of the pairs 6 and 7, 0 and 1 there is no *global* run, and there are five seeds at `cpu`: digits are given other numbers, and
+#   all else is as for 4 and 9, 3 and 8.
 #
 # ## Try it yourself
 #

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.beyond.earlier import EarlierResNet
 from lib.beyond.penalties import SelectiveTraining
+from lib.beyond.renamed import RenamedTraining
 from lib.beyond.scans import DualPath, DualScan
 from lib.beyond.two_gradients import DualConfig
 from lib.data import DataConfig
@@ -21,6 +23,9 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
+from lib.paper.balanced import BalancedKernelMachine
+from lib.paper.identities import Identities
+from lib.paper.in_training import AnglesInTraining, BatchesInTraining
 from lib.paper.kernels import KernelMachine
 from lib.records import history_frame
 from lib.suspects.compare import FindWrongLabels
@@ -47,6 +52,13 @@ GOLDEN = {
         TrainConfig(lr=0.05, epochs=2, batch_size=64),
         ObserveConfig(residual_l1=True),
     ),
+    "projections": Experiment(
+        replace(TEN, train_size=200, test_size=100),
+        NOISE,
+        ModelConfig((4, 8, 16), kind="cnn"),
+        TrainConfig(lr=0.05, epochs=2, batch_size=64),
+        ObserveConfig(gradients=False, projections=True),
+    ),
     "resnet9": Experiment(
         replace(TEN, train_size=100, test_size=50),
         NOISE,
@@ -60,6 +72,21 @@ GOLDEN = {
     "circle": CircleAngles(layers=3, activation="relu", widths=(16,), bases=1, step=30),
     "pairs": PairAngles(data=DataConfig("clusters"), layers=3, width=32),
     "batches": BatchDirections(data=TWO, noise=NOISE, model=SMALL, draws=3, batch_sizes=(8, 32)),
+    "angles_in_training": AnglesInTraining(
+        data=replace(TWO, train_size=60),
+        noise=NOISE,
+        train=TrainConfig(lr=0.05, epochs=6, batch_size=20, momentum=0.9),
+        widths=(16,),
+        images=12,
+    ),
+    "batches_in_training": BatchesInTraining(
+        data=TWO,
+        noise=NOISE,
+        model=SMALL,
+        train=TrainConfig(lr=0.1, epochs=2, batch_size=32),
+        batch_sizes=(8, 32),
+        draws=3,
+    ),
     "kernel": KernelMachine(
         data=replace(TWO, train_size=150),
         noise=NOISE,
@@ -68,6 +95,9 @@ GOLDEN = {
         points=10,
         decades=4.0,
         explicit=20,
+    ),
+    "balanced": BalancedKernelMachine(
+        data=replace(TWO, train_size=150), noise=NOISE, kernel="laplacian", scale=2.0, points=10, decades=4.0
     ),
     "scan": DualScan(
         data=replace(TEN, train_size=400, test_size=200),
@@ -96,6 +126,26 @@ GOLDEN = {
         strength=1.0,
         points=20,
         measured=2,
+    ),
+    "renamed": RenamedTraining(
+        data=replace(TEN, train_size=400, test_size=300),
+        noise=NOISE,
+        model=ModelConfig((4, 8, 16), kind="cnn"),
+        train=TrainConfig(lr=0.01, epochs=2, batch_size=64),
+        condition="selective_49",
+        strength=1.0,
+        points=20,
+        measured=2,
+    ),
+    "earlier": EarlierResNet(
+        data=replace(TEN, train_size=100, test_size=50),
+        noise=NOISE,
+        width=4,
+        train=TrainConfig(lr=0.02, epochs=2, batch_size=50, momentum=0.9),
+        annealed=3,
+    ),
+    "identities": Identities(
+        data=replace(TWO, train_size=100), noise=NOISE, model=SMALL, train=TrainConfig(lr=0.1, epochs=3, batch_size=25)
     ),
     "suspects": FindWrongLabels(
         data=replace(TEN, train_size=400),

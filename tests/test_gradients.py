@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from lib.data import pixels
-from lib.gradients import cosine, images_at_once, model_derivatives, own_class_subsets, subset_gradients
+from lib.gradients import (
+    along_full_gradient,
+    cosine,
+    images_at_once,
+    model_derivatives,
+    own_class_subsets,
+    subset_gradients,
+)
 from lib.models import ModelConfig, build, fully_connected
 from lib.noise import symmetric
 
@@ -52,6 +59,47 @@ def test_subset_gradients_are_exact(classes, dtype, bound):
         chosen = (labels.true == c) & labels.is_noisy
         exact = brute_force(model, images, labels, labels.true, chosen, c)
         assert (gradient - exact).norm() <= bound * exact.norm()
+
+
+def loss_gradients(model, images, given):
+    """The gradient of each sample's own loss, one after the other: ``[n, parameters]``."""
+    each = []
+    for image, label in zip(images, given, strict=True):
+        h = model(pixels(image.unsqueeze(0), 255).to(next(model.parameters()).dtype))
+        if h.shape[1] == 1:
+            loss = nn.functional.binary_cross_entropy_with_logits(h[0], label.to(h.dtype)[None])
+        else:
+            loss = nn.functional.cross_entropy(h, label[None])
+        each.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
+    return torch.stack(each)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_products_with_the_full_gradient_are_those_of_brute_force(classes):
+    """In float64; with the gradient on all logits, not on each sample's own class alone."""
+    model, images, labels = setting(classes, torch.float64, n=60)
+    found = along_full_gradient(model, images, labels.given, chunk=17)
+    each = loss_gradients(model, images, labels.given)
+    assert torch.allclose(found, each @ each.sum(0), rtol=1e-10, atol=1e-10)
+    assert (found > 0).any()
+    assert (found < 0).any()  # so that a sign can go wrong
+
+
+@pytest.mark.parametrize("kind", ["cnn", "resnet9"])
+def test_products_with_the_full_gradient_of_convolutions(kind):
+    """Max pooling, BatchNorm in eval mode and Mish, by forward mode; the network is left as it was."""
+    g = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (20, 1, 8, 8), generator=g, dtype=torch.uint8)
+    given = torch.randint(0, 10, (20,), generator=g)
+    widths = {"cnn": (3, 4, 8), "resnet9": (2,)}[kind]
+    model = build(ModelConfig(widths, kind=kind), (1, 8, 8), 10, g).double()
+    model(pixels(images, 255).double())  # statistics that are not the initial ones
+    before = copy.deepcopy(model.state_dict())
+    found = along_full_gradient(model, images, given, chunk=7)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    each = loss_gradients(model.eval(), images, given)
+    assert torch.allclose(found, each @ each.sum(0), rtol=1e-9, atol=1e-10)
 
 
 def test_logits_are_the_models_in_the_order_of_the_images():

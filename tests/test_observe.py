@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -88,6 +89,33 @@ def test_ratios_cosines_and_factors_follow_from_the_gradients(quick):
     assert row["cos_truth"] == pytest.approx(full @ hat / norm(full) / norm(hat), rel=1e-5)
     assert row["step_factor"] == pytest.approx(full @ hat / (hat @ hat), rel=1e-5)
     assert row["cos_tangent"] == pytest.approx(1, abs=1e-5)
+
+
+def test_shares_along_the_full_gradient_follow_from_each_samples_own(quick):
+    """One sample after the other, in double precision, after a little training."""
+    ready = prepare(replace(quick, observe=ObserveConfig(gradients=False, projections=True)))
+    little = TrainConfig(lr=0.01, epochs=3, batch_size=32)
+    train(ready.model, ready.task, ready.labels, little, lambda model: {}, generator(0, "order"), progress=False)
+    row = ready.observer(ready.model)
+    model = copy.deepcopy(ready.model).double()
+    each = []
+    for image, label in zip(ready.task.train_images, ready.labels.given, strict=True):
+        loss = sample_losses(model(pixels(image[None], ready.task.white).double()), label[None]).sum()
+        each.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
+    each = torch.stack(each)
+    along = each @ each.sum(0) > 0
+    noisy = ready.labels.is_noisy
+    assert row["clean_along"] == pytest.approx(along[~noisy].double().mean().item(), abs=1.5 / int((~noisy).sum()))
+    assert row["noisy_along"] == pytest.approx(along[noisy].double().mean().item(), abs=1.5 / int(noisy.sum()))
+    assert along.any()
+    assert not along.all()
+
+
+def test_projections_are_left_out_unless_asked_for_and_leave_the_key_alone(quick):
+    assert ObserveConfig() == ObserveConfig(projections=False)
+    assert not any(name.endswith("_along") for name in prepare(quick).observer(prepare(quick).model))
+    asked = replace(quick, observe=replace(quick.observe, projections=True))
+    assert asked.key != quick.key
 
 
 def test_with_f_at_one_half_the_ratio_is_that_of_the_counts(quick):

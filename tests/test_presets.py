@@ -1,5 +1,7 @@
 """The settings that chapters share: valid, the paper's where it gives any, and those of the recorded runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from lib.beyond import presets as beyond_presets
@@ -39,6 +41,24 @@ def test_the_paper_profile_is_what_appendix_b_gives():
     assert (cnn.model.widths, cnn.train.batch_size, cnn.noise.noise_rate) == ((32, 64, 64), 512, 0.3)
     assert (resnet.model.widths, resnet.train.batch_size, resnet.noise.noise_rate) == ((64,), 512, 0.4)
     assert all(one.data.train_size is None for one in (fcn, cnn, resnet))
+
+
+@pytest.mark.parametrize(
+    ("width", "images", "judged"),
+    [(64, None, True), (32, 25_000, True), (16, None, False), (64, 6000, False), (32, 24_999, False)],
+)
+def test_a_resnet_is_judged_from_half_of_the_papers_scale(width, images, judged):
+    one = presets.cifar10("paper")
+    some = replace(one, model=replace(one.model, widths=(width,)), data=replace(one.data, train_size=images))
+    assert presets.judges_resnet(some) == judged
+    assert not presets.judges_resnet(presets.cifar10("smoke"))  # digits
+
+
+def test_ten_classes_up_to_the_fit_are_the_chapter_on_many_classes_but_for_smoke():
+    assert presets.ten_fitted("cpu") == presets.mnist("cpu")
+    assert presets.ten_fitted("paper", 0.1) == presets.mnist("paper", 0.1)
+    assert presets.ten_fitted("smoke").data == presets.mnist("smoke").data
+    presets.ten_fitted("smoke").validate()
 
 
 def test_smoke_needs_no_download():

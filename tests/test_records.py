@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 
 from lib import experiments, records
+from lib.beyond.scans import DualScan
+from lib.beyond.two_gradients import DualConfig
 from lib.data import DataConfig
 from lib.experiments import Experiment, with_seeds
 from lib.hardware import processor
 from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
+from lib.paper.balanced import BalancedKernelMachine
 from lib.paper.kernels import KernelMachine
 from lib.paths import RECORDS, ROOT
 from lib.press.verify import verify
@@ -161,6 +164,24 @@ def test_provenance_says_what_made_the_numbers(trained, quick):
     line = Runs([trained]).provenance_line()
     assert trained.provenance["device"] in line
     assert "; 1 seed, " in line
+
+
+def test_provenance_counts_different_seeds_and_runs_where_a_seed_was_run_again(trained, quick):
+    def line(*experiments) -> str:
+        return Runs(replace(trained, experiment=one) for one in experiments).provenance_line()
+
+    other = replace(quick, noise=replace(quick.noise, noise_rate=0.2))
+    many = DualScan(
+        data=DataConfig("digits"), model=ModelConfig((8,)), dual=DualConfig(1), seeds=4, epochs=1, milestones=(),
+        noise_rates=(0.4,), mixes=(0.2,), seed=2,
+    )  # fmt: skip
+    assert "; 3 seeds, " in line(*with_seeds(quick, 3))
+    assert "; 6 runs of 3 seeds, " in line(*with_seeds(quick, 3), *with_seeds(other, 3))
+    assert "; 4 runs of 3 seeds, " in line(*with_seeds(quick, 3), other)
+    assert "; 2 runs of 1 seed, " in line(quick, other)
+    assert "; 4 seeds, " in line(many)
+    assert "; 6 seeds, " in line(many, *with_seeds(quick, 2))  # seeds 2 to 5, and 0 and 1
+    assert "; 7 runs of 6 seeds, " in line(many, *with_seeds(quick, 3))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other"])
@@ -372,6 +393,8 @@ import sys
 from lib.paper import dynamics, presets
 from lib.press import chapters, claims, figures, readings, show
 from lib import experiments, records
+from lib.beyond.scans import DualScan
+from lib.beyond.two_gradients import DualConfig
 runs = records.obtain(experiments.with_seeds(presets.wide("cpu", 32, 0.4), 3))
 assert not any(run.live for run in runs)
 print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("lib.")}))
@@ -435,6 +458,9 @@ MEASURED = {
         draws=2,
     ),
     "kernel": KernelMachine(
+        data=DataConfig("digits", classes=(7, 9)), noise=NoiseConfig(0.3), kernel="gaussian", scale=1.5, points=5
+    ),
+    "balanced kernel": BalancedKernelMachine(
         data=DataConfig("digits", classes=(7, 9)), noise=NoiseConfig(0.3), kernel="gaussian", scale=1.5, points=5
     ),
 }

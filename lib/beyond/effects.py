@@ -1,10 +1,11 @@
 """What a penalty did to the boundaries: differences to the baseline of the same seed, read off recorded trainings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ..press.claims import Ledger
+from ..press.rule import Part
 from ..press.show import markdown
 from ..runs import Runs
 from .penalties import CONDITIONS, PAIRS, SelectiveTraining
@@ -51,18 +52,18 @@ class Effects:
 def check_where_found(
     ledger: Ledger,
     id: str,
-    parts: Mapping[str, np.ndarray],
-    holds: Callable[[Mapping[str, np.ndarray]], Sequence[bool] | Mapping[str, Sequence[bool]]],
+    measured: Mapping[str, np.ndarray],
+    judged: Callable[[Mapping[str, np.ndarray]], Mapping[str, Part]],
     **said: str,
 ) -> None:
     """Check a claim over the seeds that have all of these boundaries; without any, say that it is not judged.
 
-    ``parts``: arrays ``[seeds]``, NaN where there is none; ``holds`` judges what is left of them; ``said``: the words
-    of `Ledger.check`.
+    ``measured``: arrays ``[seeds]``, NaN where there is none; ``judged`` makes the claim's parts of what is left of
+    them; ``said``: the words of `Ledger.check`.
     """
-    there = np.isfinite(list(parts.values())).all(0)
+    there = np.isfinite(list(measured.values())).all(0)
     if not there.any():
         markdown(f"*No seed has all the boundaries that the claim `{id}` needs: it is not judged.*")
         return
-    parts = {name: values[there] for name, values in parts.items()}
-    ledger.check(id, measured=parts, passes=holds(parts), **said)
+    measured = {name: values[there] for name, values in measured.items()}
+    ledger.check(id, measured=measured, parts=judged(measured), **said)

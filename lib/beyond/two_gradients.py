@@ -261,6 +261,17 @@ class Dual:
         }
 
 
+def velocities(dual: Dual) -> list[list[Tensor]]:
+    """The momentum of each network: a tensor for each of its parameters, in their order and shape."""
+    stacked = isinstance(dual.module, Replicas)
+    shapes = [p.shape[1:] if stacked else p.shape for p in dual.flat.parameters]
+    sizes = [shape.numel() for shape in shapes]
+    return [
+        [part.view(shape).clone() for part, shape in zip(row.split(sizes), shapes, strict=True)]
+        for row in dual._velocity
+    ]
+
+
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of each replica from ``[R, n, classes]`` and ``[R, n]``."""
     return nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)

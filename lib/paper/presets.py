@@ -4,6 +4,8 @@ Each function gives the experiment of a profile; chapters vary it by
 `dataclasses.replace`. The deviations chapter shows what the choices change.
 """
 
+from dataclasses import replace
+
 from ..data import DataConfig
 from ..experiments import Experiment
 from ..models import ModelConfig
@@ -40,6 +42,18 @@ def mnist(profile: str, noise_rate: float = 0.3) -> Experiment:
     return Experiment(DataConfig("mnist"), noise, paper, TrainConfig(lr=0.1, epochs=180, batch_size=512), observe)
 
 
+def ten_fitted(profile: str, noise_rate: float = 0.3) -> Experiment:
+    """Ten classes of handwritten digits up to the full fit (Figs. 1, 7 top; § 6): `mnist`, but for smoke.
+
+    The small CNN of smoke takes long to fit its labels; two wide hidden layers do it in seconds.
+    """
+    one = mnist(profile, noise_rate)
+    if profile != "smoke":
+        return one
+    train = TrainConfig(lr=0.05, epochs=100, batch_size=64, momentum=0.9)
+    return replace(one, model=ModelConfig((256, 256)), train=train)
+
+
 def cifar10(profile: str, noise_rate: float = 0.4) -> Experiment:
     """Ten classes of photographs, ResNet-9 (Figs. 7 bottom, 8 right, 11 right); at smoke still the digits."""
     noise, observe = NoiseConfig(noise_rate), ObserveConfig(residual_l1=True)
@@ -52,6 +66,16 @@ def cifar10(profile: str, noise_rate: float = 0.4) -> Experiment:
         return Experiment(data, noise, ModelConfig((16,), kind="resnet9"), train, observe)
     train = TrainConfig(lr=0.1, epochs=300, batch_size=512, momentum=0.9)
     return Experiment(DataConfig("cifar10"), noise, ModelConfig((64,), kind="resnet9"), train, observe)
+
+
+def judges_resnet(experiment: Experiment) -> bool:
+    """Whether a training of the ResNet-9 is near enough to the paper's for a verdict on its dynamics (Fig. 7 bottom).
+
+    Half of its width and of its photographs at least: a smaller one on fewer does not fit them, right or wrong.
+    """
+    images = experiment.data.train_size
+    photographs = experiment.data.name == "cifar10" and (images is None or images >= 25_000)
+    return photographs and experiment.model.widths[0] >= 32
 
 
 RATES = {"smoke": (0.1, 0.4), "cpu": (0.1, 0.2, 0.3, 0.4), "paper": (0.1, 0.2, 0.3, 0.4)}  # those of Fig. 13

@@ -14,6 +14,13 @@ from .figures import SUBSETS
 ORDERED_BELOW, COLLAPSED_FROM = 0.3, 0.5
 
 
+def steadiness(values: Sequence[float] | np.ndarray) -> float:
+    """Net rise over the sum of all changes: 1 if it never falls, 0 if it goes nowhere, -1 if it never rises."""
+    changes = np.diff(values)
+    moved = np.abs(changes).sum()
+    return float(changes.sum() / moved) if moved else 0.0
+
+
 class Angles:
     """Reads the tables of `angles.StartAngles`: arrays have one entry a seed."""
 
@@ -97,6 +104,24 @@ def there_and_back(table: pd.DataFrame, column: str = "test_error") -> tuple[np.
 def loop_area(mixes: Sequence[float], up: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Area between the way down and the way up of an error, ``[points, ...]`` over rising mixes; trapezoids."""
     return np.trapezoid(down - up, mixes, axis=0)
+
+
+def passage(mixes: Sequence[float], errors: np.ndarray, level: float) -> np.ndarray:
+    """The mix at which an error, past its least value, gets to ``level``, by straight lines; ``errors`` [mixes, seeds].
+
+    A value a seed: NaN where it does not, and where the least error lies above the level that error's mix.
+    """
+    found = np.full(errors.shape[1], np.nan)
+    for seed, curve in enumerate(errors.T):
+        least = int(curve.argmin())
+        beyond = np.flatnonzero(curve[least:] >= level)
+        if len(beyond) and beyond[0] == 0:
+            found[seed] = mixes[least]
+        elif len(beyond):
+            k = least + int(beyond[0])
+            share = (level - curve[k - 1]) / (curve[k] - curve[k - 1])
+            found[seed] = mixes[k - 1] + share * (mixes[k] - mixes[k - 1])
+    return found
 
 
 def each_condition(

@@ -170,7 +170,7 @@ def _brought(store: Store, experiment: Recordable) -> str:
     found = store.get(experiment)
     if found is not None and found.state != "older code":
         return "there"
-    if found is not None:
+    if found is not None and experiment.short() != experiment:  # else it takes as long as recording anew
         result = verify(store.path(experiment))
         if result.agrees:
             return "agrees"

@@ -1,4 +1,4 @@
-"""A training that stops by itself on labels of which any may be wrong (§ 4.3; no clean label is used).
+"""A training that stops by itself on labels of which any may be wrong (§ 4.2; no clean label is used).
 
 A tenth of the samples is held out with the labels it was given. The network
 whose weights are averaged over the last tenth of the steps is asked for

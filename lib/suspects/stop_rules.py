@@ -1,4 +1,4 @@
-"""When to stop without clean labels: what rules see, and what the test error then is (§ 4.3).
+"""When to stop without clean labels: what rules see, and what the test error then is (§ 4.2).
 
 A training goes on long after its best moment while everything that a rule
 could look at is written down; the rules themselves are read off the table.

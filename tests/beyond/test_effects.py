@@ -9,6 +9,7 @@ import pytest
 from lib.beyond.effects import Effects, check_where_found
 from lib.noise import NoiseConfig
 from lib.press.claims import Ledger
+from lib.press.rule import below
 from lib.records import Run, Runs
 from tests.beyond.test_penalties import TINY
 
@@ -57,12 +58,12 @@ def test_conditions_without_a_pair_have_no_contrast(name):
 
 def test_a_claim_is_judged_over_the_seeds_that_have_all_its_boundaries(capsys):
     ledger = Ledger("chapter", "smoke", live=True)
-    said = {"says": "It falls.", "source": "here", "criterion": "below 0", "figure": "fig"}
+    said = {"says": "It falls.", "source": "here", "figure": "fig"}
     both = {"a": np.array([-1.0, np.nan, -3.0]), "b": np.array([1.0, -2.0, -3.0])}
-    check_where_found(ledger, "x", both, lambda parts: {name: v < 0 for name, v in parts.items()}, **said)
+    check_where_found(ledger, "x", both, lambda found: {name: below(v, 0.0) for name, v in found.items()}, **said)
     (claim,) = ledger.claims
     assert claim.measured == {"a": [-1, -3], "b": [1, -3]}
-    assert claim.passes == [True, True, False, True]
-    check_where_found(ledger, "y", {"a": both["a"][1:2]}, lambda parts: [True], **said)
+    assert {name: part.effect for name, part in claim.parts.items()} == {"a": [1, 3], "b": [-1, 3]}
+    check_where_found(ledger, "y", {"a": both["a"][1:2]}, lambda found: {}, **said)
     assert len(ledger.claims) == 1
     assert "the claim `y` needs: it is not judged" in capsys.readouterr().out

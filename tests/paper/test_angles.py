@@ -56,7 +56,7 @@ def test_start_angles_count_every_sample_once_and_agree_with_brute_force():
         data=DataConfig("digits"), noise=NoiseConfig(0.3), model=ModelConfig((4, 6, 8), kind="cnn"), seed=1
     )
     rows = settings.rows(torch.device("cpu"), None)
-    task = load(settings.data)
+    task = load(settings.data, seed=1)
     labels = symmetric(task.train_labels, 0.3, 10, generator(1, "noise"))
     model = build(settings.model, task.input_shape, 10, generator(1, "weights"))
     c = 4

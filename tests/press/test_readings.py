@@ -10,7 +10,9 @@ from lib.press.readings import (
     interval_in_words,
     loop_area,
     paired_interval,
+    passage,
     stage_ends,
+    steadiness,
     there_and_back,
 )
 
@@ -85,3 +87,21 @@ def test_an_interval_in_words_counts_only_what_there_is():
     assert interval_in_words(np.array([1.0, 2.0, 3.0])) == "2.00 [-0.484, 4.48]"
     assert interval_in_words(np.array([1.0, np.nan, 3.0])) == "2.00 [-10.7, 14.7] (2 seeds)"
     assert interval_in_words(np.array([1.0, np.nan])) == "too few (1)"
+
+
+def test_steadiness_is_one_for_a_rise_without_a_turn():
+    assert steadiness([1, 2, 4, 4, 9]) == 1
+    assert steadiness([9, 4, 1]) == -1
+    assert steadiness([0, 3, 2]) == pytest.approx(0.5)
+    assert steadiness([5, 5]) == 0
+
+
+def test_the_place_where_an_error_gets_past_a_level_after_its_least():
+    """By hand: at the first mix the error is above the level, too, but before its least."""
+    mixes = [0.0, 0.2, 0.4, 0.8]
+    curves = np.array([[0.6, 0.1, 0.3, 0.7], [0.1, 0.2, 0.3, 0.4], [0.9, 0.8, 0.7, 0.9], [0.2, 0.5, 0.1, 0.5]]).T
+    found = passage(mixes, curves, 0.5)
+    assert found[0] == pytest.approx(0.6)
+    assert np.isnan(found[1])
+    assert found[2] == 0.4  # the least error is above the level
+    assert found[3] == pytest.approx(0.8)
