@@ -154,7 +154,12 @@ def _attempts(task: PointTask) -> tuple[Any, str, str, int]:
     # progress bars are no result; records are the reader's own, as in any run
     env |= {"TQDM_DISABLE": "1", "CLEAN_PRIORITY_MODE": ""} | ({DATA_VARIABLE: task.data} if task.data else {})
     for attempt in range(1, task.retries + 2):
-        notebook = prepared(task.notebook, task.given)
+        try:
+            notebook = prepared(task.notebook, task.given)
+        except Exception as error:  # no valid notebook, or in a language that papermill cannot write values in
+            from nbformat.v4 import new_notebook
+
+            return new_notebook(), f"papermill cannot prepare it: {type(error).__name__}: {error}", "", attempt
         try:
             raised = execute_notebook(
                 notebook, folder=task.folder or task.notebook.parent, env=env, timed=True, told=TOLD

@@ -189,6 +189,16 @@ def test_a_notebook_of_another_kernel_is_named_and_run(tmp_path, monkeypatch, ca
     assert numbers(path) == [(0.25, "score", "value", 0.25), (0.5, "score", "value", 0.5)]
 
 
+def test_what_papermill_cannot_prepare_is_a_failure_of_its_points(tmp_path, address, capsys):
+    metadata = {"kernelspec": {"name": "nosuch", "display_name": "n"}, "language_info": {"name": "nosuch"}}
+    path = own(tmp_path, "alpha 0.1", "show alpha", metadata=metadata)
+    assert go(path, "--scheduler", address) == 1
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    assert "2 points: 0 done (0 before, 0 now), 2 failed" in shown.out
+    assert "FAILED papermill cannot prepare it: PapermillException" in shown.out
+
+
 def test_a_kernel_that_is_not_there_is_a_sentence(tmp_path):
     def asked(name, language):
         told = {"kernelspec": {"name": name, "display_name": name}, "language_info": {"name": language}}
