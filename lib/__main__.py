@@ -168,6 +168,7 @@ def run(
 @click.argument("name", required=False, metavar="[SWEEP]")
 @click.option("--plan", is_flag=True, help="List the points and why each would run; run nothing.")
 @click.option("--scheduler", default="", metavar="ADDRESS", help="Of a running Dask cluster.")
+@click.option("--cluster", type=PATH, metavar="FILE", help="YAML that names a Dask cluster to start: class, arguments.")
 @click.option("--workers", type=NUMBER, metavar="N", help="Points at a time (default: one a core, or a card).")
 @click.option("--threads", type=NUMBER, metavar="N", help="Of each point (default: cores shared out; 1 on a cluster).")
 @click.option("--per-card", type=NUMBER, default=1, metavar="N", help="Points at a time on a graphics card.")
@@ -175,6 +176,8 @@ def run(
 @click.option("--store", type=PATH, metavar="DIR", help="(default: sweeps/SWEEP in the data folder)")
 @click.option("--table", type=PATH, metavar="FILE", help="Parquet (default: table.parquet in the store).")
 @click.option("--publish", is_flag=True, help="Keep the table in book/sweeps, for the page of sweeps.")
+@click.option("--open", is_flag=True, help="Write the page of results (results.html in the store) and open it.")
+@click.option("--clean", is_flag=True, help="Remove what no sweep of the store wants; with --plan say what.")
 def sweep(**options: object) -> int:
     """Run a notebook over a grid of parameters, here or on a cluster.
 
@@ -182,8 +185,9 @@ def sweep(**options: object) -> int:
 
     \b
       notebook: single_run                  one condition (single_run, single_mix, single_penalty), a chapter,
-                                            or the path of a notebook from the YAML's folder;
+                                            or the path of any papermill notebook from the YAML's folder;
                                             `parameters NOTEBOOK` says what it takes
+      cwd: .                                where its kernels work, from the YAML's folder (default: beside it)
       title: ...                            a line for the page of sweeps
       parameters: {profile: smoke}          the same for all points
       grid:                                 the parts below are combined, each with each
@@ -191,7 +195,9 @@ def sweep(**options: object) -> int:
         zip: {a: [1, 2], b: [3, 4]}           lists that go together
         list: [{a: 1, b: 3}, {a: 2}]          points one by one
         seeds: 5                              seed = 0 ... 4, or {parameter: NAME, count: 5, first: 0}
-      collect: {claims: true, tables: []}   all claims or a list of them; tables shown by lib.press.show.result
+      collect: {claims: true, tables: true, glue: true}   each true, false or a list of names; left out: all of
+                                            claims, lib.press.show.result and pandas tables that are shown
+                                            ("table 1", "table 2"), and what scrapbook glued
       figure: {name: CLAIM or table, quantity: VALUE, x: PARAMETER, by: PARAMETER, panel: PARAMETER, ...}
                                             by: a curve each; panel: a panel each; xscale: log; ylabel, caption, alt
 
@@ -204,6 +210,7 @@ def sweep(**options: object) -> int:
     python -m lib sweep noise_level --plan     what would run, and why
     python -m lib sweep noise_level            on this machine: a worker a core, or a card
     python -m lib sweep noise_level --scheduler tcp://node7:8786     on any running Dask cluster
+    python -m lib sweep noise_level --cluster slurm.yml --open       on one that it starts; then look at the results
     """
     from .sweeps.command import sweep_command
 
@@ -261,10 +268,11 @@ def suspects(**options: object) -> None:
 def parameters(chapter: str) -> None:
     """List what a chapter, or any notebook with a parameters cell, can be given."""
     from .press import chapters
-    from .press.parameters import parameters as declared
+    from .press.parameters import declared_in
 
-    for parameter in declared(chapters.find(chapter)):
-        print(parameter)
+    declared = declared_in(chapters.find(chapter))
+    for line in [*declared.parameters, *(f"({note})" for note in declared.notes())]:
+        print(line)
 
 
 @verb("records")

@@ -46,8 +46,10 @@ seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None
 # ## Many: a sweep
 #
 # A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
-# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts; `collect` names the
-# claims and tables that are wanted. Those of the book lie in `notebooks/sweeps`, and beside them notebooks of one condition
+# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts. The notebook may be
+# any that papermill runs, the book's or your own, by its path from the YAML's folder. Its numbers are collected without
+# asking: the claims and tables of a chapter, a pandas table that a cell shows, what
+# [scrapbook](https://nteract-scrapbook.readthedocs.io) glued; `collect` chooses among them. Those of the book lie in `notebooks/sweeps`, and beside them notebooks of one condition
 # each, for grids of your own: `python -m lib parameters single_mix` lists what one takes. This one varies the share of wrong
 # labels of {doc}`/notebooks/01_phenomenon_in_a_minute`.
 
@@ -87,8 +89,9 @@ print((folder / "live.yml").read_text(encoding="utf-8"))
 
 
 # %% [markdown]
-# `--plan` says what would run, and why, without running anything. Every name and value has been checked against the
-# notebook by then.
+# `--plan` says what would run, and why, without running anything: the notebook is read as text. Every name and value
+# has been checked against its parameters cell by then. A parameter without annotation has the type of its default; what
+# cannot be checked, such as a type that is not known or a notebook in another language, is said.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -105,8 +108,8 @@ status = [terminal("--plan", "--store", str(folder / "one"))]
 
 # %% [markdown]
 # Without it the sweep runs; here on one worker, and then into another store on two. Each says where Dask shows what its
-# workers do, names every point as it ends with the time left, and failures as they happen. The exit status is 0 only if
-# every point is done.
+# workers do, names every point as it ends with the time left, and failures as they happen. (In a terminal a display
+# shows which worker has which point, and since when.) The exit status is 0 only if every point is done.
 
 # %% tags=["nbval-ignore-output"]
 status += [terminal("--workers", "1", "--threads", "1", "--store", str(folder / "one"))]
@@ -116,7 +119,8 @@ status += [terminal("--workers", "2", "--threads", "1", "--store", str(folder / 
 # Each point is now a folder of the store, named by hashes of the notebook's name and parameters and of the code
 # that it reaches. It holds the executed notebook, its numbers, and a mark that was written last and has the checksums of
 # both. The same command again therefore finds every point done. It would run what is missing, what failed, what a changed file or changed code
-# has made stale; so a sweep can be killed at any moment, and two may share a store.
+# has made stale; so a sweep can be killed at any moment, and two may share a store. `--clean` removes what no sweep of a
+# store wants any more.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -140,7 +144,8 @@ assert status == [0] * 4, f"a sweep ended with an error: {status}"
 # At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
 # the cost of its point beside it. A point that failed is there too, with its error and traceback. `collect` in
 # `lib.sweeps.table` makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point
-# cost, and where.)
+# cost, and where.) `--open` makes a page of it and opens it: one HTML file with the table, filters, and a chart of any
+# collected number over any parameter.
 
 # %%
 tables = {store: pd.read_parquet(folder / store / "table.parquet") for store in ("one", "two")}
@@ -252,19 +257,32 @@ stores.cleanup()
 # run anything. On a machine of several cards start one worker for each, with `CUDA_VISIBLE_DEVICES=0 dask worker ...`
 # and so on. Dask's processes trust each other: keep them in a network of your own, or use its TLS settings.
 #
-# Under SLURM, [dask-jobqueue](https://jobqueue.dask.org) asks for the workers as jobs. `adapt` lets their number follow
-# the work, and a job that reaches its time limit loses no finished point:
+# Where workers must be asked for, a file names a class of Dask clusters and its arguments, and the sweep starts the
+# cluster and ends it: `python -m lib sweep NAME --cluster FILE`. Under SLURM,
+# [dask-jobqueue](https://jobqueue.dask.org) asks for the workers as jobs. `adapt` lets their number follow the work; a
+# job that is cancelled or reaches its time limit loses no finished point, and the point that it had is run by another:
 #
-# ```python
-# from dask_jobqueue import SLURMCluster
+# ```yaml
+# class: dask_jobqueue.SLURMCluster
+# arguments:
+#   cores: 1                                    # a job is one worker
+#   processes: 1
+#   job_cpu: 8                                  # of eight cores
+#   memory: 16GB
+#   walltime: "04:00:00"
+#   job_extra_directives: ["--gres=gpu:1"]      # and one card, which SLURM makes visible to it
+# adapt: {maximum_jobs: 32}                     # or scale: 32
+# threads: 8                                    # of each point
+# ```
 #
-# cluster = SLURMCluster(
-#     cores=1, processes=1, job_cpu=8, memory="16GB", walltime="04:00:00",  # a job is one worker of eight cores
-#     job_extra_directives=["--gres=gpu:1"],                                # and one card, which SLURM makes visible to it
-#     scheduler_options={"port": 8786},
-# )
-# cluster.adapt(maximum_jobs=32)
-# print(cluster.scheduler_address)  # keep this running; elsewhere: python -m lib sweep NAME --scheduler ADDRESS --threads 8
+# Over SSH, Dask's own class starts a scheduler on the first host and a worker on each other one (it needs asyncssh):
+#
+# ```yaml
+# class: distributed.SSHCluster
+# arguments:
+#   hosts: [node1, node1, node2, node3]
+#   worker_options: {nthreads: 1}
+# threads: 8
 # ```
 #
 # On Kubernetes, [dask-kubernetes](https://kubernetes.dask.org) does it with an image that holds this repository and its
@@ -284,9 +302,10 @@ stores.cleanup()
 # cluster = KubeCluster(custom_cluster_spec=spec)  # then, in a pod: python -m lib sweep NAME --scheduler ADDRESS --threads 4
 # ```
 #
-# Both were only checked as far as that goes without such a cluster: the job script and the specification are made and
-# say what is meant here. A scheduler and two workers, started as in the first block, are part of the tests, and so are
-# workers, kernels, a scheduler and a sweep that are killed while they run.
+# The tests run one grid on workers of this machine, over SSH and under SLURM (both started for the test) and find one
+# table; they cancel a job and let others run out of time. Workers, kernels, a scheduler and a sweep are killed while
+# they run. Kubernetes was not at hand: that the specification says what is meant here is tested, a sweep on it was not
+# seen.
 #
 # ## Try it yourself
 #

@@ -2,23 +2,27 @@
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from ..hardware import cards
+from .named import NamedCluster
 from .point import THREADS, PointOutcome, PointTask, mark_failed, run_point
 from .store import PointStore, StoreFailed
 
 PRELOAD = (f"{__package__}.point", "nbclient", "papermill.parameterize")  # seconds that no point then waits for
 PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
+LOOK_PAUSE = 1.0  # seconds between two looks at what runs where
 BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
 
 
@@ -33,6 +37,7 @@ class Cluster:
     ``scheduler`` is the address of a running Dask scheduler, "" for a cluster
     on this machine. There, ``workers`` None means one a core, or ``per_card``
     for each graphics card; ``threads`` None shares the cores among them.
+    ``named``: a cluster of another class, started for the sweep and ended after it.
     """
 
     scheduler: str = ""
@@ -40,14 +45,23 @@ class Cluster:
     threads: int | None = None
     per_card: int = 1
     timeout: float = 6.0  # seconds to reach a scheduler
+    named: NamedCluster | None = None
 
     def __post_init__(self) -> None:
         for name in ("workers", "threads", "per_card"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, not {value}")
-        if self.scheduler and self.workers is not None:
-            raise ValueError("the scheduler has its own workers: leave --workers out, or leave --scheduler out")
+        for option, given in (("scheduler", self.scheduler), ("cluster", self.named)):
+            if given and self.workers is not None:
+                raise ValueError(f"the {option} has its own workers: leave --workers out, or leave --{option} out")
+        if self.scheduler and self.named:
+            raise ValueError("points run on one cluster: name --scheduler or --cluster")
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine and this process's own."""
+        return not self.scheduler and self.named is None
 
     def shared(self, points: int) -> tuple[int, list[str | None]]:
         """How this machine is shared by so many points: threads of each worker, and the card (or None) of each."""
@@ -71,13 +85,13 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
     import dask
     from distributed import Client
 
-    settings = {
-        "logging.distributed": "critical",  # what becomes of workers is told by us, point by point
-        "distributed.scheduler.worker-saturation": 1.0,  # else a waiting point is blamed for a death
-    }
-    # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just died
-    # again. Nannies start workers again by themselves.
-    settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
+    settings: dict[str, Any] = {"distributed.scheduler.worker-saturation": 1.0}
+    if not cluster.named:  # SSHCluster reads what its processes log
+        settings["logging.distributed"] = "critical"  # what becomes of workers is told by us, point by point
+    if cluster.local:
+        # A cluster of our own looks once, so long after a worker died, whether it is back, and gives it up if it just
+        # died again. Nannies start workers again by themselves; other clusters must notice, and ask for new ones.
+        settings["distributed.deploy.lost-worker-timeout"] = "1000 days"
     with dask.config.set(settings):
         if cluster.scheduler:
             threads = cluster.threads or 1
@@ -99,12 +113,39 @@ def connected(cluster: Cluster, points: int, tell: Callable[[str], None]) -> Ite
                 tell(_dashboard(client))
                 yield client, threads
             return
+        if cluster.named:
+            threads = cluster.threads or cluster.named.threads
+            with cluster.named.started() as started, Client(started, set_as_default=False) as client:
+                tell(f"cluster: {cluster.named.name} at {started.scheduler_address}; threads of each point: {threads}")
+                tell(_dashboard(client))
+                yield client, threads
+            return
         threads, slots = cluster.shared(points)
-        with local_cluster(threads, slots) as started, Client(started, set_as_default=False) as client:
+        with _guarded(threads, slots) as started, Client(started, set_as_default=False) as client:
             on = ", ".join(card or "none" for card in dict.fromkeys(slots))
             tell(f"workers on this machine: {len(slots)}; threads of each: {threads}; cards: {on}")
             tell(_dashboard(client))
             yield client, threads
+
+
+def refuse_in_a_worker() -> None:
+    """End a process that runs a script again only because the script starts workers: see `_guarded`."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # Python's own mark, while it is being started
+        sys.exit(1)
+
+
+def _guarded(threads: int, slots: Sequence[str | None]) -> Any:
+    """`local_cluster`, or a sentence where the calling script is run anew by each worker and would start workers."""
+    try:
+        return local_cluster(threads, slots)
+    except RuntimeError as error:
+        main = sys.modules["__main__"]
+        if "Nanny failed to start" not in str(error) or not hasattr(main, "__file__"):
+            raise
+        raise RuntimeError(
+            f"no worker could be started. Each imports {main.__file__} anew: put what starts the sweep there "
+            'under `if __name__ == "__main__":`, else every worker would start the sweep again'
+        ) from None
 
 
 def _reach(address: str, timeout: float) -> None:
@@ -161,10 +202,29 @@ def _free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
+def _running(client: Any) -> dict[str, list[str]]:
+    """The folders of the points that each worker has, by its name and address."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    having = client.processing()
+    found = {}
+    for address, worker in workers.items():
+        where = address.rpartition("/")[2]
+        name = str(worker.get("name", ""))
+        keys = [str(key).rpartition("-")[0] for key in having.get(address, ())]
+        found[where if name in ("", address) else f"{name} ({where})"] = keys
+    return found
+
+
+def _watched(
+    completed: Any, client: Any, local: bool, look: Callable[[dict[str, list[str]]], None] | None = None
+) -> Iterator[Any]:
     """Futures as they end; ClusterLost if a cluster of our own stays without a worker: nobody would end the wait."""
-    seen = time.monotonic()
+    seen, looked = time.monotonic(), 0.0
     while not completed.is_empty():
+        if look is not None and time.monotonic() - looked > LOOK_PAUSE:
+            looked = time.monotonic()
+            with suppress(Exception):  # a look at a scheduler that is going away; the futures will say so
+                look(_running(client))
         if completed.has_ready():
             yield next(completed)
             continue
@@ -179,11 +239,17 @@ def _watched(completed: Any, client: Any, local: bool) -> Iterator[Any]:
 
 
 def outcomes(
-    client: Any, tasks: Iterable[PointTask], store: PointStore, tell: Callable[[str], None], *, local: bool
+    client: Any,
+    tasks: Iterable[PointTask],
+    store: PointStore,
+    tell: Callable[[str], None],
+    *,
+    local: bool,
+    look: Callable[[dict[str, list[str]]], None] | None = None,
 ) -> Iterator[PointOutcome]:
     """Outcomes as they come. Points that another sweep is running are asked for again until they are done.
 
-    ``local``: the cluster is this process's own.
+    ``local``: the cluster is this process's own. ``look``: told now and then which worker has which points.
     """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
@@ -196,7 +262,7 @@ def outcomes(
             for task in waiting
         }
         waiting = []
-        for future in _watched(as_completed(futures, loop=client.loop), client, local):
+        for future in _watched(as_completed(futures, loop=client.loop), client, local, look):
             task = futures.pop(future)
             if future.cancelled():
                 raise ClusterLost(

@@ -1,15 +1,20 @@
 """The verb ``sweep`` of the command line."""
 
+import webbrowser
 from collections.abc import Callable
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..paths import SWEEPS, data_folder
+from .clean import remember, remove, unwanted, users
 from .cluster import Cluster
-from .grid import find_sweep, load_sweep, sweep_names
+from .grid import Sweep, find_sweep, load_sweep, sweep_names
+from .named import load_cluster
+from .results import write_page
 from .run import plan_sweep, plan_text, run_sweep
 from .store import PointStore
 from .table import collect, write_table
+from .watch import Watch, watching
 
 
 def sweep_command(
@@ -17,6 +22,7 @@ def sweep_command(
     *,
     plan: bool = False,
     scheduler: str = "",
+    cluster: Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
     per_card: int = 1,
@@ -24,34 +30,70 @@ def sweep_command(
     store: Path | None = None,
     table: Path | None = None,
     publish: bool = False,
-    tell: Callable[[str], None] = partial(print, flush=True),
+    open: bool = False,
+    clean: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """Run a sweep, or ``plan`` it, or list the book's for no name; the exit status: 1 if a point failed.
 
-    scheduler, workers, threads, per_card: see `Cluster`. store: folder; None: sweeps/NAME in the data folder.
-    table: Parquet file; None: in the store. publish: keep the table in the book too. Raises ValueError for what makes
-    no sense, and what `run_sweep` raises.
+    scheduler, workers, threads, per_card: see `Cluster`; cluster: a file for `load_cluster`. store: folder; None:
+    sweeps/NAME in the data folder. table: Parquet file; None: in the store. publish: keep the table in the book too.
+    open: write the page of results, and open it. clean: remove from the store what no sweep wants any more, run
+    nothing. tell: None for a display on a terminal, else lines. Raises ValueError for what makes no sense, and what
+    `run_sweep` raises.
     """
+    say = tell or Watch().tell
     if not name:
         for each in sweep_names():
             one = load_sweep(find_sweep(each))
-            tell(f"{each}: {len(one.points)} points of {one.notebook.stem}. {one.title}")
+            say(f"{each}: {len(one.points)} points of {one.notebook.stem}. {one.title}")
         return 0
     if retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
-    cluster = Cluster(scheduler, workers, threads, per_card)
-    sweep = load_sweep(find_sweep(name))
+    place = Cluster(scheduler, workers, threads, per_card, named=load_cluster(cluster) if cluster else None)
+    path = find_sweep(name)
+    sweep = load_sweep(path)
     points = PointStore((store or data_folder() / "sweeps" / sweep.name).expanduser())
     merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
-    tell(f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}")
+    say("\n  ".join([f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", *sweep.notes]))
+    if clean:
+        return _clean(points, sweep, path, plan, say)
     if plan:
-        tell(plan_text(sweep, plan_sweep(sweep, points)))
+        say(plan_text(sweep, plan_sweep(sweep, points)))
         return 0
-    summary = run_sweep(sweep, points, cluster, retries=retries, tell=tell)
+    points.open(create=True)
+    remember(points, path)
+    with watching(sweep.name) if tell is None else nullcontext(Watch(tell)) as watch:
+        summary = run_sweep(sweep, points, place, retries=retries, watch=watch)
     collected = collect(points, sweep)
-    path = table or points.folder / "table.parquet"
-    for to in [path, SWEEPS / f"{sweep.name}.parquet"] if publish else [path]:
-        write_table(collected, to, sweep)
-    tell("\n".join(summary.lines()))
-    tell(f"store: {points.folder}\ntable: {path} ({collected.num_rows} rows)")
+    to = table or points.folder / "table.parquet"
+    for each in [to, SWEEPS / f"{sweep.name}.parquet"] if publish else [to]:
+        write_table(collected, each, sweep)
+    say("\n".join(summary.lines()))
+    if summary.points > len(summary.failed) and not len(collected["value"].drop_null()):
+        say("NOTHING COLLECTED: the table has no number of any point. `sweep --help` says what is collected")
+    say(f"store: {points.folder} ({points.size()})\ntable: {to} ({collected.num_rows} rows)")
+    if open:
+        page = points.folder / "results.html"
+        write_page(collected, sweep, page)
+        say(f"page: {page}")
+        webbrowser.open(page.resolve().as_uri())
     return int(bool(summary.failed))
+
+
+def _clean(points: PointStore, sweep: Sweep, path: Path, plan: bool, say: Callable[[str], None]) -> int:
+    """Say what no sweep wants any more, and unless it is only planned remove it."""
+    points.open()
+    found = unwanted(points, users(points, sweep))
+    if plan:
+        say(f"{points.folder} ({points.size()}); --clean would remove: {found.text()}")
+        return 0
+    if points.points.exists():
+        remember(points, path)
+    before = points.size()
+    gone = remove(points, found)
+    say(f"{points.folder}: removed {found.text()}")
+    if gone < len(found.points):
+        say(f"  {len(found.points) - gone} of these points are being run right now, and stay")
+    say(f"  {before} before, {points.size()} now")
+    return 0

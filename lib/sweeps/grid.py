@@ -8,20 +8,25 @@ to draw; ``python -m lib sweep --help`` describes it. Those of the book are in
 
 import itertools
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..paths import NOTEBOOKS
 from ..press import chapters
-from ..press.parameters import ParameterError, check_values, parameters
+from ..press.parameters import Declared, ParameterError, declared_in
+from .shown import shows_nothing
 from .store import RESERVED
 
 GRIDS = NOTEBOOKS / "sweeps"
 GRID = ("product", "zip", "list", "seeds")
+COLLECTED = ("claims", "tables", "glue")
 CURVES = 6  # that a figure can tell apart
+MOST = 1_000_000  # points of a sweep, and values in its file: a slip or a bomb has more
+Wanted = bool | tuple[str, ...]  # all of a kind, none, or these
 
 
 class SweepError(ValueError):
@@ -52,15 +57,19 @@ class Sweep:
     notebook: Path
     points: tuple[dict[str, Any], ...]
     merged: int = 0  # points that stood in the grid more than once
-    claims: bool | tuple[str, ...] = True  # which to collect: all, none, or these
-    tables: tuple[str, ...] = ()
+    claims: Wanted = True  # which of them to collect
+    tables: Wanted = True
+    glue: Wanted = True
     figure: SweepFigure | None = None
     varied: tuple[str, ...] = ()  # parameters that differ between points
+    notes: tuple[str, ...] = ()  # what was not checked, and what will not be collected
+    folder: Path | None = None  # where kernels work; None: the notebook's folder
 
     def label(self, given: Mapping[str, Any]) -> str:
-        """A point in words: what it has that others have otherwise."""
+        """A point in words, on one line: what it has that others have otherwise."""
         shown = {name: given[name] for name in self.varied if name in given} or given
-        return ", ".join(f"{name}={value}" for name, value in shown.items()) or "no parameter given"
+        told = ", ".join(f"{name}={value}" for name, value in shown.items()) or "no parameter given"
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in told)
 
 
 def sweep_names() -> list[str]:
@@ -79,12 +88,13 @@ def find_sweep(name: str) -> Path:
 def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep, against its notebook too; SweepError or ParameterError if anything is wrong."""
     try:
-        return _checked(path, _yaml(path))
+        return _checked(path, read_yaml(path))
     except SweepError as error:
         raise SweepError(f"{path.name}: {error}") from None
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says, plain values only; SweepError if it is none, or one that is made to harm."""
     try:
         import yaml
     except ModuleNotFoundError:
@@ -92,7 +102,7 @@ def _yaml(path: Path) -> Any:
             "sweeps need more packages, PyYAML among them: pip install '<the book's folder>[sweep]'"
         ) from None
 
-    class Loader(yaml.SafeLoader):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         """A key given twice would silently lose an axis."""
 
         def construct_mapping(self, node, deep=False):
@@ -103,19 +113,37 @@ def _yaml(path: Path) -> Any:
             return super().construct_mapping(node, deep)
 
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SweepError(f"it is no YAML: {error}") from None
+        loader = Loader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _small(node, {})
+        return None if node is None else loader.construct_document(node)
+    except SweepError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # a date that is none is a ValueError
+        told = type(error).__name__ if isinstance(error, RecursionError) else error
+        raise SweepError(f"it is no YAML: {told}") from None
+
+
+def _small(node: Any, known: dict[int, int]) -> int:
+    """How many values a YAML node stands for; SweepError if its references make it huge, or endless."""
+    if id(node) not in known:
+        known[id(node)] = MOST + 1  # meets itself while it is counted
+        inner = [] if node is None or isinstance(node.value, str) else node.value
+        parts = [one for pair in inner for one in (pair if isinstance(pair, tuple) else [pair])]
+        known[id(node)] = 1 + sum(_small(one, known) for one in parts)
+    if known[id(node)] > MOST:
+        raise SweepError(f"it stands for more than {MOST:,} values, or for itself")
+    return known[id(node)]
 
 
 def _checked(path: Path, told: Any) -> Sweep:
-    told = _lines(
-        "the file", told, ("title", "notebook", "parameters", "grid", "collect", "figure"), ("notebook", "grid")
-    )
+    known = ("title", "notebook", "parameters", "grid", "collect", "figure", "cwd")
+    told = keyed_lines("the file", told, known, ("notebook", "grid"))
     notebook = _notebook(str(told["notebook"]), path.parent)
-    fixed = _lines("parameters", told.get("parameters"))
+    fixed = keyed_lines("parameters", told.get("parameters"))
     points = [fixed | point for point in _points(told["grid"], fixed)]
-    _check_values(notebook, points)
+    declared = declared_in(notebook)
+    _check_values(declared, points)
     clash = sorted({name for point in points for name in point} & RESERVED)
     if clash:
         raise SweepError(f"the collected table has columns of its own called {', '.join(clash)}")
@@ -123,21 +151,43 @@ def _checked(path: Path, told: Any) -> Sweep:
     values: dict[str, set[str]] = {}
     for name, value in (pair for point in unique for pair in point.items()):
         values.setdefault(name, set()).add(json.dumps(value))
-    claims, tables = _collected(told.get("collect"))
+    collect = _collected(told.get("collect"))
     return Sweep(
         name=path.stem,
         title=str(told.get("title", path.stem)),
         notebook=notebook,
         points=tuple(unique),
         merged=len(points) - len(unique),
-        claims=claims,
-        tables=tables,
+        **collect,
         figure=_figure(told.get("figure"), values),
         varied=tuple(name for name in values if len(values[name]) > 1),
+        notes=(*declared.notes(values), *_nothing(notebook, declared, collect)),
+        folder=_folder(told.get("cwd"), path.parent),
     )
 
 
-def _lines(what: str, told: Any, allowed: Sequence[str] = (), needed: Sequence[str] = ()) -> dict[str, Any]:
+def _folder(name: Any, folder: Path) -> Path | None:
+    if name is None:
+        return None
+    found = folder / Path(str(name)).expanduser()
+    if not found.is_dir():
+        raise SweepError(f"cwd is no folder: {found}")
+    return found.resolve()
+
+
+def _nothing(notebook: Path, declared: Declared, collect: Mapping[str, Wanted]) -> list[str]:
+    """A sentence if the sweep will collect no number, as far as that can be seen before it runs."""
+    if not any(collect.values()):
+        return ["this sweep collects nothing: its collect leaves out claims, tables and glue"]
+    if declared.readable and shows_nothing(notebook):
+        return [
+            f"this sweep will collect nothing: {notebook.stem} shows no claim, no result, nothing glued and no table. "
+            "End a cell with a pandas table, or glue a number (scrapbook), and it is collected"
+        ]
+    return []
+
+
+def keyed_lines(what: str, told: Any, allowed: Sequence[str] = (), needed: Sequence[str] = ()) -> dict[str, Any]:
     """What stands there, if it is lines of `name: value` with the names that are needed and no others than allowed."""
     told = {} if told is None else told
     if not isinstance(told, dict) or not all(isinstance(key, str) for key in told):
@@ -162,7 +212,7 @@ def _notebook(name: str, folder: Path) -> Path:
 
 def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the grid's parts."""
-    grid = _lines("grid", told, GRID)
+    grid = keyed_lines("grid", told, GRID)
     parts = [[{name: value} for value in values] for name, values in _axes("product", grid).items()]
     if zipped := _axes("zip", grid):
         lengths = {name: len(values) for name, values in zipped.items()}
@@ -173,7 +223,7 @@ def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
         listed = grid["list"]
         if not isinstance(listed, list) or not listed:
             raise SweepError("the grid is empty: list must have one point or more, each `name: value` lines")
-        parts.append([_lines("a point of list", point) for point in listed])
+        parts.append([keyed_lines("a point of list", point) for point in listed])
     if "seeds" in grid:
         parts.append(_seeds(grid["seeds"]))
     if not parts:
@@ -182,11 +232,13 @@ def _points(told: Any, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, count in Counter(itertools.chain(*given)).items():
         if count > 1:
             raise SweepError(f"{name!r} is given in two places of parameters and grid")
+    if (count := math.prod(map(len, parts))) > MOST:
+        raise SweepError(f"the grid has {count:,} points; a sweep has room for {MOST:,}")
     return [{name: value for part in chosen for name, value in part.items()} for chosen in itertools.product(*parts)]
 
 
 def _axes(kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
-    axes = _lines(kind, grid.get(kind))
+    axes = keyed_lines(kind, grid.get(kind))
     for name, values in axes.items():
         if not isinstance(values, list):
             raise SweepError(f"{kind} needs a list for {name!r}, not {values!r}")
@@ -197,17 +249,18 @@ def _axes(kind: str, grid: Mapping[str, Any]) -> dict[str, list]:
 
 def _seeds(told: Any) -> list[dict[str, int]]:
     """``seeds: 5`` is seed = 0 … 4; ``seeds: {parameter: first_seed, count: 5, first: 10}`` says more."""
-    settings = _lines("seeds", told if isinstance(told, dict) else {"count": told}, ("parameter", "count", "first"))
+    settings = keyed_lines(
+        "seeds", told if isinstance(told, dict) else {"count": told}, ("parameter", "count", "first")
+    )
     count, first = settings.get("count"), settings.get("first", 0)
     for value, least in ((count, 1), (first, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise SweepError(f"seeds needs a count of 1 or more (and a first of 0 or more), not {told!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
+            raise SweepError(f"seeds needs a count of 1 to {MOST:,} (and a first of 0 or more), not {told!r}")
     return [{str(settings.get("parameter", "seed")): seed} for seed in range(first, first + count)]
 
 
-def _check_values(notebook: Path, points: Iterable[Mapping[str, Any]]) -> None:
+def _check_values(declared: Declared, points: Sequence[Mapping[str, Any]]) -> None:
     """Every name and every value that occurs, each once: a grid has few values and many points."""
-    declared = parameters(notebook)
     seen = set()
     for name, value in (pair for point in points for pair in point.items()):
         try:
@@ -219,9 +272,14 @@ def _check_values(notebook: Path, points: Iterable[Mapping[str, Any]]) -> None:
             continue
         seen.add(key)
         try:
-            check_values(notebook.stem, declared, {name: value})
+            declared.check({name: value})
         except ParameterError as error:
             raise ParameterError(f"{error}{_hint(value)}") from None
+    for names in {frozenset(point) for point in points}:
+        if lacking := declared.lacking(names):
+            raise ParameterError(
+                f"{declared.notebook}: {', '.join(lacking)} has no default, and a point of the sweep gives it no value"
+            )
 
 
 def _hint(value: Any) -> str:
@@ -235,20 +293,21 @@ def _hint(value: Any) -> str:
     return f"\nYAML reads {value} as text: write {number!r}, with a point and a signed exponent"
 
 
-def _collected(told: Any) -> tuple[bool | tuple[str, ...], tuple[str, ...]]:
-    collect = {"claims": True, "tables": []} | _lines("collect", told, ("claims", "tables"))
-    for what, value in collect.items():
-        listed = isinstance(value, list) and all(isinstance(name, str) for name in value)
-        if not listed and not (what == "claims" and isinstance(value, bool)):
-            raise SweepError(f"collect {what} must be a list of names, not {value!r}")
-    claims = collect["claims"]
-    return claims if isinstance(claims, bool) else tuple(claims), tuple(collect["tables"])
+def _collected(told: Any) -> dict[str, Wanted]:
+    found: dict[str, Wanted] = dict.fromkeys(COLLECTED, True)
+    for what, value in keyed_lines("collect", told, COLLECTED).items():
+        if not isinstance(value, bool) and not (
+            isinstance(value, list) and all(isinstance(name, str) for name in value)
+        ):
+            raise SweepError(f"collect {what} must be true, false or a list of names, not {value!r}")
+        found[what] = value if isinstance(value, bool) else tuple(value)
+    return found
 
 
 def _figure(told: Any, values: Mapping[str, Any]) -> SweepFigure | None:
     if not told:
         return None
-    settings = _lines("figure", told, tuple(SweepFigure.__dataclass_fields__), ("name", "quantity", "x"))
+    settings = keyed_lines("figure", told, tuple(SweepFigure.__dataclass_fields__), ("name", "quantity", "x"))
     figure = SweepFigure(**{name: str(value) for name, value in settings.items()})
     for axis, parameter in (("x", figure.x), ("by", figure.by), ("panel", figure.panel)):
         if parameter not in (("", *values) if axis != "x" else values):

@@ -9,24 +9,24 @@ import platform
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from .. import __version__, identity
+from .. import __version__
 from ..hardware import card_name, cards, processor
 from ..identity import Identity
 from ..paths import DATA_VARIABLE
-from ..press.claims import claims_of
-from ..press.execute import cells_seconds, execute_notebook, prepared
-from ..press.show import RESULT
+from ..press.execute import NoKernel, cells_seconds, execute_notebook, prepared
 from ..words import count
+from . import in_kernel
+from .code import code_of
+from .shown import numbers_of
 from .store import ROWS, PointStore, StoreFailed, seal_of
 
+TOLD = Path(in_kernel.__file__).read_text(encoding="utf-8") + "\nlisten(get_ipython())\n"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -43,6 +43,7 @@ class PointTask:
     seen: str = ""  # seal of the mark when the sweep was planned: another one means that somebody ran it since
     data: str = ""  # the data folder; "" for the worker's own
     retries: int = 2  # of a kernel that died
+    folder: Path | None = None  # where the kernel works; None: the notebook's folder
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ def device(threads: int) -> str:
 def _changed(task: PointTask) -> str:
     """What is other code here than where the sweep was planned; "" if nothing is."""
     try:
-        here = identity.of_notebook(task.notebook)
-    except OSError as error:
+        here = code_of(task.notebook, task.folder)
+    except (OSError, ValueError) as error:
         return f"{socket.gethostname()} cannot read the notebook: {error}"
     if here.id == task.code.id:
         return ""
@@ -153,34 +154,20 @@ def _attempts(task: PointTask) -> tuple[Any, str, str, int]:
     # progress bars are no result; records are the reader's own, as in any run
     env |= {"TQDM_DISABLE": "1", "CLEAN_PRIORITY_MODE": ""} | ({DATA_VARIABLE: task.data} if task.data else {})
     for attempt in range(1, task.retries + 2):
-        notebook = prepared(task.notebook, task.given)
         try:
-            raised = execute_notebook(notebook, folder=task.notebook.parent, env=env, timed=True)
+            notebook = prepared(task.notebook, task.given)
+        except Exception as error:  # no valid notebook, or in a language that papermill cannot write values in
+            from nbformat.v4 import new_notebook
+
+            return new_notebook(), f"papermill cannot prepare it: {type(error).__name__}: {error}", "", attempt
+        try:
+            raised = execute_notebook(
+                notebook, folder=task.folder or task.notebook.parent, env=env, timed=True, told=TOLD
+            )
+        except NoKernel as lacking:
+            return notebook, f"{lacking} ({socket.gethostname()})", "", attempt
         except (RuntimeError, OSError) as death:  # the kernel's: what a cell raises is returned
             last = f"{type(death).__name__}: {death}"
         else:
             return notebook, str(raised or ""), raised.traceback if raised else "", attempt
     return notebook, f"{last} (the kernel died {attempt} times; too little memory?)", "", attempt
-
-
-def numbers_of(notebook: Mapping[str, Any]) -> pa.Table:
-    """The values of all claims and all collectable tables in an executed notebook, as ROWS has them."""
-    rows = []
-    for cell in notebook["cells"]:
-        for claim in claims_of({"cells": [cell]}):
-            rows += _rows("claim", claim.id, claim.measured.items(), claim.verdict)
-        for output in cell.get("outputs", []):
-            if table := output.get("metadata", {}).get(RESULT):
-                rows += _rows("table", table["name"], table["columns"], None)
-    return pa.Table.from_pylist(rows, schema=ROWS)
-
-
-def _rows(source: str, name: str, columns: Iterable[tuple[str, Sequence]], verdict: str | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "source": source, "source_name": name, "quantity": quantity, "row": row,
-            "value": None if value is None else float(value), "verdict": verdict,
-        }
-        for quantity, values in columns
-        for row, value in enumerate(values)
-    ]  # fmt: skip

@@ -1,21 +1,21 @@
 """What a sweep would run, and running it: planned against a store, run by Dask, told point by point."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import identity
 from ..identity import Identity
 from ..paths import data_folder
 from ..progress import say
 from ..words import duration
-from .cluster import Cluster, connected, need_dask, outcomes
+from .cluster import Cluster, connected, need_dask, outcomes, refuse_in_a_worker
+from .code import code_of
 from .grid import Sweep
 from .point import PointOutcome, PointTask
 from .store import PointStore, point_name, seal_of
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Planned:
     name: str  # of its folder in the store
     state: str  # "done", "failed", "missing", "code changed" or "damaged"
     why: str = ""  # it would run
-    seen: str = ""  # seal of the mark that was found
+    seen: str = ""  # seal of the mark that was found, if it runs
 
     @property
     def runs(self) -> bool:
@@ -40,7 +40,7 @@ def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) ->
     Reads every file of these points: what is altered is found here.
     """
     store.open()
-    code = code or identity.of_notebook(sweep.notebook)
+    code = code or code_of(sweep.notebook, sweep.folder)
     others: dict[str, list[str]] = {}
     for name in store.names():
         others.setdefault(name.partition("-")[0], []).append(name)
@@ -50,14 +50,15 @@ def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) ->
 def _planned(
     store: PointStore, sweep: Sweep, given: Mapping[str, Any], code: Identity, others: Mapping[str, list[str]]
 ) -> Planned:
-    name = point_name(sweep.notebook, given, code)
+    name = point_name(sweep.notebook, given, code, sweep.folder)
     there = others.get(name.partition("-")[0], [])
     mark, problem = store.look(name) if name in there else (None, "")
     if problem:
         return Planned(given, name, "damaged", problem)
     if mark:
-        why = f"failed before: {mark['error']}" if mark["state"] == "failed" else ""
-        return Planned(given, name, mark["state"], why, seal_of(mark))
+        if mark["state"] == "done":
+            return Planned(given, name, "done")
+        return Planned(given, name, mark["state"], f"failed before: {mark['error']}", seal_of(mark))
     older = [found for other in there if other != name and (found := store.look(other)[0])]
     if older:
         before = max(older, key=lambda mark: mark["date"])["code"]
@@ -109,18 +110,23 @@ def run_sweep(
     *,
     retries: int = 2,
     tell: Callable[[str], None] = say,
+    watch: Watch | None = None,
 ) -> Summary:
     """Run what `plan_sweep` says is to be run; failures are told as they happen and are in the summary.
 
+    ``watch`` is told more than a line an event; ``tell`` is not used then.
     Raises StoreFailed if the store cannot be written (nothing that was in it
     is lost), ClusterLost if there is no scheduler to reach or it goes away,
     RuntimeError if workers have other code than this process. Calling it
     again goes on from there.
     """
+    refuse_in_a_worker()
     need_dask()
+    watch = watch or Watch(tell)
+    tell = watch.tell
     begun = time.perf_counter()
     store.open(create=True)
-    code = identity.of_notebook(sweep.notebook)
+    code = code_of(sweep.notebook, sweep.folder)
     planned = plan_sweep(sweep, store, code)
     todo = {point.name: point for point in planned if point.runs}
     summary = Summary(len(planned), already=len(planned) - len(todo))
@@ -140,22 +146,30 @@ def run_sweep(
                     seen=point.seen,
                     data=str(data_folder().resolve()),
                     retries=retries,
+                    folder=sweep.folder,
                 )
                 for point in todo.values()
             ]
-            report = _Report(summary, len(todo), tell)
-            for outcome in outcomes(client, tasks, store, tell, local=not cluster.scheduler):
-                report.add(outcome, sweep.label(todo[outcome.name].given))
+            watch.begin(len(todo))
+            report = _Report(summary, len(todo), watch)
+            labels = {name: sweep.label(point.given) for name, point in todo.items()}
+
+            def look(where: Mapping[str, Sequence[str]]) -> None:
+                watch.running({worker: [labels.get(name, name) for name in names] for worker, names in where.items()})
+
+            seen = look if watch.lively else None
+            for outcome in outcomes(client, tasks, store, tell, local=cluster.local, look=seen):
+                report.add(outcome, labels[outcome.name])
     summary.seconds = time.perf_counter() - begun
     return summary
 
 
 class _Report:
-    """Counts outcomes, and tells them: a line a point with the time left, at most one a second; failures always."""
+    """Counts outcomes, and tells them with the time left."""
 
-    def __init__(self, summary: Summary, total: int, tell: Callable[[str], None]) -> None:
-        self.summary, self.total, self.tell = summary, total, tell
-        self.ended, self.begun, self.last = 0, time.monotonic(), -math.inf
+    def __init__(self, summary: Summary, total: int, watch: Watch) -> None:
+        self.summary, self.total, self.watch = summary, total, watch
+        self.ended, self.begun = 0, time.monotonic()
 
     def add(self, outcome: PointOutcome, label: str) -> None:
         """One more point came to its end."""
@@ -173,8 +187,6 @@ class _Report:
             summary.done += 1
             how = f"{outcome.seconds:.1f} s"
         self.ended += 1
-        now = time.monotonic()
-        if outcome.error or self.ended == self.total or now - self.last >= 1:
-            self.last = now
-            left = (now - self.begun) / self.ended * (self.total - self.ended)
-            self.tell(f"  [{self.ended}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else ""))
+        left = (time.monotonic() - self.begun) / self.ended * (self.total - self.ended)
+        text = f"  [{self.ended}/{self.total}] {label}: {how}" + (f"; {duration(left)} left" if left else "")
+        self.watch.ended(text, self.ended, self.total, len(summary.failed), bad=bool(outcome.error))

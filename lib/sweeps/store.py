@@ -26,8 +26,8 @@ FORMAT = 1  # of a store; raised when an older book could not read what a newer 
 DONE, NOTEBOOK, NUMBERS = "done.json", "notebook.ipynb", "numbers.parquet"
 ROWS = pa.schema(
     [
-        ("source", pa.string()),  # "claim" or "table"
-        ("source_name", pa.string()),  # the claim's id or the table's name
+        ("source", pa.string()),  # "claim", "table" or "glue"
+        ("source_name", pa.string()),  # the claim's id, the table's name, the name under which it was glued
         ("quantity", pa.string()),  # which of its values or columns
         ("row", pa.int32()),  # the seed of a claim's value, the row of a table's
         ("value", pa.float64()),
@@ -48,6 +48,7 @@ COLUMNS = {
     "code_id": "code_id",
 }
 RESERVED = {"point", "state", *COLUMNS, *ROWS.names}  # columns of the table; the others are the parameters
+SORTED = json.JSONEncoder(sort_keys=True).encode
 
 
 class StoreProblem(ValueError):
@@ -58,9 +59,12 @@ class StoreFailed(RuntimeError):
     """A point could not be written; what was stored before is intact."""
 
 
-def point_name(notebook: Path, given: Mapping[str, Any], code: Identity) -> str:
-    """Of a point's folder: sixteen digits for the notebook and the values of its parameters, then those of the code."""
-    told = json.dumps([notebook.stem, dict(given)], sort_keys=True)
+def point_name(notebook: Path, given: Mapping[str, Any], code: Identity, folder: Path | None = None) -> str:
+    """Of a point's folder: sixteen digits for the notebook and the values of its parameters, then those of the code.
+
+    ``folder``: where its kernel works, if that is named.
+    """
+    told = SORTED([notebook.stem, dict(given), *([str(folder)] if folder else [])])
     return f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{code.id}"
 
 
@@ -105,15 +109,23 @@ class PointStore:
         """The folders of all points, finished or not."""
         return sorted(os.listdir(self.points)) if self.points.exists() else []
 
+    def size(self) -> str:
+        """How many points and bytes it holds, in words."""
+        total = number = 0
+        for point in os.scandir(self.points) if self.points.exists() else ():
+            number += 1
+            total += sum(file.stat().st_size for file in os.scandir(point.path))
+        size = f"{total / 1e6:,.0f} MB" if total >= 1e7 else f"{total / 1e3:,.0f} kB"
+        return f"{number:,} {'point' if number == 1 else 'points'}, {size}"
+
     def look(self, name: str) -> tuple[dict[str, Any] | None, str]:
         """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended.
 
         What is wrong begins with the name of the file.
         """
-        folder = os.path.join(self.points, name)
+        folder = f"{self.points}{os.sep}{name}{os.sep}"  # ten thousand points are looked at in a second
         try:
-            with open(os.path.join(folder, DONE), "rb") as file:
-                mark = json.loads(file.read())
+            mark = json.loads(_content(folder + DONE))
             if mark.pop("seal") != seal_of(mark):
                 return None, f"{DONE} was altered: its checksum does not fit"
         except FileNotFoundError:
@@ -122,8 +134,7 @@ class PointStore:
             return None, f"{DONE} is damaged"
         for part, digest in mark["files"].items():
             try:
-                with open(os.path.join(folder, part), "rb") as file:
-                    found = hashlib.sha256(file.read()).hexdigest()
+                found = hashlib.sha256(_content(folder + part)).hexdigest()
             except FileNotFoundError:
                 return None, f"{part} is gone"
             if found != digest:
@@ -132,8 +143,8 @@ class PointStore:
 
     def numbers(self, name: str) -> pa.Table:
         """The rows of a finished point, as ROWS has them."""
-        with open(os.path.join(self.points, name, NUMBERS), "rb") as file:
-            return pq.ParquetFile(pa.BufferReader(file.read())).read()
+        content = _content(os.path.join(self.points, name, NUMBERS))
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)  # threads cost more than they read
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
@@ -189,6 +200,18 @@ class PointStore:
             raise StoreFailed(f"{folder} could not be written: {error}") from error
 
 
+def _content(path: str) -> bytes:
+    """As ``open(path, "rb").read()``, at half the cost."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        parts = [os.read(file, os.fstat(file).st_size + 1)]
+        while parts[-1]:
+            parts.append(os.read(file, 1 << 24))
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
 def seal_of(mark: Mapping[str, Any] | None) -> str:
     """What tells one mark from another; "" for none."""
-    return "" if mark is None else hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()
+    return "" if mark is None else hashlib.sha256(SORTED(mark).encode()).hexdigest()

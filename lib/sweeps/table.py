@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .. import identity
 from ..files import atomic
 from ..paths import NOTEBOOKS
+from .code import code_of
 from .grid import Sweep, SweepError
 from .store import COLUMNS, ROWS, PointStore, point_name
 
@@ -51,8 +51,8 @@ def collect(store: PointStore, sweep: Sweep | None = None) -> pa.Table:
 
 def _wanted(store: PointStore, sweep: Sweep | None) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if sweep is not None:
-        code = identity.of_notebook(sweep.notebook)
-        yield from ((point_name(sweep.notebook, given, code), given) for given in sweep.points)
+        code = code_of(sweep.notebook, sweep.folder)
+        yield from ((point_name(sweep.notebook, given, code, sweep.folder), given) for given in sweep.points)
         return
     latest: dict[str, tuple[str, str]] = {}
     for name in store.names():
@@ -67,19 +67,24 @@ def _chosen(numbers: pa.Table, sweep: Sweep | None) -> pa.Table:
     """The numbers that a sweep collects; all of them for none. SweepError if no point has a table that it names."""
     if sweep is None:
         return numbers
-    of_claims, name = pc.equal(numbers["source"], "claim"), numbers["source_name"]
-    known = name.filter(pc.invert(of_claims)).unique().to_pylist()
-    missing = sorted(set(sweep.tables).difference(known)) if numbers.num_rows else []
-    if missing:
-        shown = ", ".join(sorted(known)) or "none"
-        raise SweepError(f"{sweep.name}: no point shows a table {', '.join(missing)}; there are: {shown}")
-    named = pc.is_in(name, pa.array(sweep.claims or (), pa.string())) if sweep.claims is not True else of_claims
-    tables = pc.is_in(name, pa.array(sweep.tables, pa.string()))
-    return numbers.filter(pc.or_(pc.and_(of_claims, named), pc.and_(pc.invert(of_claims), tables)))
+    chosen = pa.array(np.zeros(numbers.num_rows, bool))
+    for source, wanted in (("claim", sweep.claims), ("table", sweep.tables), ("glue", sweep.glue)):
+        ours, name = pc.equal(numbers["source"], source), numbers["source_name"]
+        if isinstance(wanted, tuple):
+            known = name.filter(ours).unique().to_pylist()
+            missing = sorted(set(wanted).difference(known)) if numbers.num_rows and source != "claim" else []
+            if missing:
+                shown = ", ".join(sorted(known)) or "none"
+                raise SweepError(f"{sweep.name}: no point shows a {source} {', '.join(missing)}; there are: {shown}")
+            ours = pc.and_(ours, pc.is_in(name, pa.array(wanted, pa.string())))
+        chosen = pc.or_(chosen, ours) if wanted else chosen
+    return numbers.filter(chosen)
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
     try:
+        if any(isinstance(value, dict) for value in values):
+            raise pa.ArrowInvalid("a column of its own for each key")
         return pa.array(values)
     except pa.ArrowException:  # values of several types: as JSON
         return pa.array([None if value is None else json.dumps(value) for value in values])

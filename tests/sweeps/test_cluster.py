@@ -1,18 +1,25 @@
 """Where points run: this machine's cores and cards, and clusters of others."""
 
+import inspect
 import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from typing import ClassVar
 
+import distributed
 import pytest
 
+from lib.__main__ import main
 from lib.paths import ROOT
 from lib.sweeps import cluster
-from lib.sweeps.cluster import Cluster, ClusterLost
+from lib.sweeps.cluster import Cluster, ClusterLost, local_cluster
+from lib.sweeps.grid import SweepError
+from lib.sweeps.named import NamedCluster, load_cluster
 from lib.sweeps.run import run_sweep
 from tests.sweeps.tiny import SLOW, SQUARES
 
@@ -76,31 +83,132 @@ def test_each_worker_sees_its_own_card(tiny):
     assert table["ran_on"].str.match("card [25]|NVIDIA").all()
 
 
-def documented(word: str) -> str:
+def documented(word: str, language: str = "python") -> str:
     """The code block of the chapter that has this word."""
     text = re.sub(r"(?m)^# ?", "", (ROOT / "notebooks" / "16_running_sweeps.py").read_text(encoding="utf-8"))
-    (found,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in block]
+    (found,) = [block for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) if word in block]
     return found
 
 
-def test_the_documented_slurm_cluster_asks_for_what_it_says():
+@pytest.fixture
+def load(tmp_path):
+    """A cluster file of this text, read."""
+
+    def loaded(text: str) -> NamedCluster:
+        (tmp_path / "cluster.yml").write_text(text, encoding="utf-8")
+        return load_cluster(tmp_path / "cluster.yml")
+
+    return loaded
+
+
+def test_the_documented_slurm_cluster_asks_for_what_it_says(load, monkeypatch):
     jobqueue = pytest.importorskip("dask_jobqueue")
-    code = documented("SLURMCluster").replace(
-        '{"port": 8786}', '{"port": 0, "host": "127.0.0.1", "dashboard_address": ":0"}'
-    )
     asked = []
 
-    class Cluster(jobqueue.SLURMCluster):
+    class Quiet(jobqueue.SLURMCluster):
         def adapt(self, **how):  # sbatch is not here
             asked.append(how)
 
-    jobqueue_names = {"SLURMCluster": Cluster}
-    exec(code.replace("from dask_jobqueue import SLURMCluster", ""), jobqueue_names)
-    with jobqueue_names["cluster"] as made:
+    monkeypatch.setattr(jobqueue, "SLURMCluster", Quiet)
+    named = load(documented("SLURMCluster", "yaml"))
+    assert named.threads == 8
+    options = {"port": 0, "host": "127.0.0.1", "dashboard_address": ":0"}
+    with replace(named, arguments={**named.arguments, "scheduler_options": options}).started() as made:
         script = made.job_script()
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1", "--nthreads 1"):
         assert line in script
     assert asked == [{"maximum_jobs": 32}]
+
+
+def test_the_documented_ssh_cluster_is_one_that_dask_takes(load):
+    named = load(documented("SSHCluster", "yaml"))
+    assert named.name == "distributed.SSHCluster"
+    inspect.signature(distributed.SSHCluster).bind(**named.arguments)
+    assert named.arguments["hosts"] == ["node1", "node1", "node2", "node3"]
+
+
+def test_a_file_names_any_cluster_and_it_is_ended_with_the_sweep(tiny, load, monkeypatch):
+    made = []
+
+    def start(workers):
+        made.append(local_cluster(1, [None] * workers))
+        return made[-1]
+
+    monkeypatch.setattr(distributed, "OwnCluster", start, raising=False)
+    named = load("class: distributed.OwnCluster\narguments: {workers: 2}\nthreads: 3\n")
+    said = []
+    summary = run_sweep(tiny.sweep(SQUARES), tiny.store, Cluster(named=named), tell=said.append)
+    assert (summary.done, summary.failed) == (4, {})
+    assert said[0].startswith("cluster: distributed.OwnCluster at tcp://127.0.0.1:")
+    assert said[0].endswith("threads of each point: 3")
+    assert made[0].status.name == "closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classes: a.B", "unknown 'classes' in the file; allowed: class, arguments, adapt, scale, threads"),
+        ("arguments: {}", "the file lacks class"),
+        ("class: __import__('os').system", "class must be the dotted name"),
+        ("class: Cluster", "class must be the dotted name"),
+        ("class: 3", "class must be the dotted name"),
+        ("class: a.B\nadapt: {}\nscale: 2", "adapt or scale, not both"),
+        ("class: a.B\nscale: 0", "scale must be 1 or more, not 0"),
+        ("class: a.B\nthreads: many", "threads must be 1 or more, not 'many'"),
+        ("class: a.B\narguments: [1]", "arguments must be lines of"),
+        ("[", "it is no YAML"),
+    ],
+)
+def test_a_cluster_file_that_makes_no_sense_is_named(load, text, message):
+    with pytest.raises(SweepError, match=rf"cluster.yml: .*{message}"):
+        load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class: nosuch_package.Cluster", "needs a package that is not here: No module named 'nosuch_package'"),
+        ("class: distributed.NoSuch", "distributed has no NoSuch"),
+        ("class: distributed.LocalCluster\narguments: {workers: 2, hots: [1]}", "did not start: "),
+    ],
+)
+def test_a_cluster_that_cannot_be_started_is_a_sentence(tiny, load, text, message):
+    with pytest.raises(RuntimeError, match=message):
+        run_sweep(tiny.sweep(SQUARES), tiny.store, Cluster(named=load(text)), tell=str)
+
+
+def test_a_plan_imports_no_cluster(tiny, tmp_path, capsys):
+    (tmp_path / "cluster.yml").write_text("class: nosuch_package.Cluster\n", encoding="utf-8")
+    where = ["--cluster", str(tmp_path / "cluster.yml"), "--store", str(tiny.store.folder)]
+    assert main(["sweep", str(tiny.yaml(SQUARES)), "--plan", *where]) == 0
+    assert "4 would run" in capsys.readouterr().out
+    for other in (["--workers", "2"], ["--scheduler", "tcp://127.0.0.1:1"]):
+        assert main(["sweep", str(tiny.yaml(SQUARES)), *where, *other]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guard", ["", 'if __name__ == "__main__": '])
+def test_a_script_without_a_guard_ends_in_a_sentence(tiny, guard):
+    """Each worker imports the script anew."""
+    tiny.yaml("grid: {product: {x: [1.0]}}\n")
+    script = tiny.folder / "own script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from lib.sweeps.cluster import Cluster\nfrom lib.sweeps.grid import load_sweep\n"
+        "from lib.sweeps.run import run_sweep\nfrom lib.sweeps.store import PointStore\n"
+        "one = load_sweep(Path(__file__).with_name('tiny.yml'))\n"
+        f"{guard}print(run_sweep(one, PointStore(Path(__file__).with_name('store')), Cluster(workers=1)).done)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    if guard:
+        assert done.stdout.splitlines()[-1] == "1", done.stderr
+    else:
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) < 25
+        assert 'put what starts the sweep there under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
 
 
 def test_the_documented_kubernetes_cluster_mounts_the_data():

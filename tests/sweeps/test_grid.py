@@ -51,13 +51,16 @@ def test_seeds_are_the_parameter_seed(tiny):
         ("notebook: tiny.ipynb\ngird: {x: [1]}\ngrid: {}", "unknown 'gird' in the file; allowed"),
         ("notebook: tiny.ipynb\ngrid: {zip: {x: [1], n: [1, 2]}}", "of one length, got {'x': 1, 'n': 2}"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: 1}}", "product needs a list for 'x', not 1"),
-        ("notebook: tiny.ipynb\ngrid: {seeds: 0}", "seeds needs a count of 1 or more"),
+        ("notebook: tiny.ipynb\ngrid: {seeds: 0}", "seeds needs a count of 1 to 1,000,000"),
         ("notebook: tiny.ipynb\ngrid: {seeds: 2}", "no parameter 'seed'"),
         ("notebook: tiny.ipynb\nparameters: {x: 1}\ngrid: {product: {x: [1]}}", "'x' is given in two places"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: [1], x: [2]}}", "x is given twice"),
         ("notebook: [tiny.ipynb\ngrid: {}", "is no YAML"),
         ("- 1", "must be lines of"),
-        ("notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\ncollect: {tables: all}", "a list of names, not 'all'"),
+        (
+            "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\ncollect: {tables: all}",
+            "true, false or a list of names, not 'all'",
+        ),
         (
             "notebook: tiny.ipynb\ngrid: {product: {x: [1]}}\nfigure: {name: a}",
             "figure lacks quantity, x; it has: name",

@@ -15,6 +15,7 @@ import pytest
 from lib.paths import ROOT
 from lib.sweeps.run import plan_sweep
 from lib.sweeps.store import PointStore
+from tests.sweeps import campaign
 from tests.sweeps.tiny import SLOW, truth, values, wait_for
 
 BIN = Path(sys.executable).parent
@@ -185,3 +186,11 @@ def test_two_sweeps_on_one_store_run_each_point_once(tiny):
     assert sum(now) == 6
     assert min(now) > 0  # they shared the work
     check_whole(tiny, tiny.go())
+
+
+@pytest.mark.slow
+def test_a_few_kills_at_random_moments_lose_nothing():
+    """The long form: `python -m tests.sweeps.campaign --kills 200`."""
+    found = campaign.run(kills=4, seed=1, say=lambda _: None)
+    assert sum(found.kills.values()) >= 4
+    assert found.lost == found.doubled == found.unequal == []

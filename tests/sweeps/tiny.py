@@ -39,8 +39,10 @@ with events.open("a") as file:
 time.sleep(pause)
 if n == 13:
     raise ValueError("thirteen was given")
-claim = dict.fromkeys(["chapter", "profile", "says", "source", "criterion", "figure"], "")
-claim |= {{"id": "squares", "passes": [True, n == 0], "seeds": 2, "live": True}}
+claim = dict.fromkeys(["chapter", "profile", "says", "source", "figure"], "")
+part = {{"says": "never beyond 0", "edges": [None, 0.0], "by": "always"}}
+parts = [["one", part | {{"effect": [0.0, 0.0]}}], ["other", part | {{"effect": [0.0, abs(n)]}}]]
+claim |= {{"id": "squares", "parts": parts, "seeds": 2, "live": True, "each": "seed"}}
 claim |= {{"measured": [["square", [x * x, x * x + n]], ["cube", [x**3, n]]]}}
 display({{"text/plain": "claim"}}, raw=True, metadata={{"clean-priority-claim": claim}})
 told = {{"name": "machine", "columns": [["threads", [int(os.environ["OMP_NUM_THREADS"])]]]}}
