@@ -9,6 +9,7 @@ sample is kept.
 """
 
 import math
+import os
 import time
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from .tangents import TAIL, Signals, Tail, class_directions, signals
 DIRECTION_SAMPLES = 120  # for a class, on average, of which its direction is the mean
 SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
 SHARE_OF_WAY = 0.25  # of the agreement beside both margins
+MOST_WAYS = 2**29  # numbers in the directions of all classes: 2 GiB
+COPIES = 12  # of a matrix of all pairs of classes that are held at once
 
 
 def judge(
@@ -45,8 +48,9 @@ def judge(
 
     ``model``: a network of one's own, with a logit for each class, in place of
     the recipe's. ``layers``: how many of its last layers with weights are
-    looked at (1: the last alone). An interrupted training goes on from
-    ``checkpoint``. Raises ValueError for settings that cannot be meant.
+    looked at (1: the last alone), fewer where their directions would not fit into `MOST_WAYS` numbers. An interrupted
+    training goes on from ``checkpoint``, which stays when it is done. Raises ValueError for settings that cannot be
+    meant, and for more classes than this machine's memory has room for.
     """
     recipe.validate()
     if layers < 1:
@@ -55,6 +59,7 @@ def judge(
     inputs = Inputs(labelled.inputs, device)
     given = labelled.labels.to(device)
     classes = len(labelled.class_names)
+    _check_memory(classes)
     model = (model or recipe.build(inputs.shape, classes)).to(device)
     # what it refuses is said before the training
     Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
@@ -99,6 +104,7 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
     n, device = len(given), given.device
     some = torch.randperm(n, generator=generator(recipe.seed, "directions"))[: DIRECTION_SAMPLES * classes].to(device)
     tail = Tail(model, inputs(some[:1]), layers)
+    tail.modules = tail.modules[-affordable([_numbers(module) for module in tail.modules], classes) :]
     with Machine(recipe.device).cpu_threads(model, 4096, math.prod(inputs.shape[1:])), tail:
         directions = class_directions(tail, inputs, some, given, classes)
         return signals(tail, inputs, torch.arange(n, device=device), given, directions)
@@ -194,6 +200,26 @@ def first(order: Tensor, count: int) -> Tensor:
     return chosen
 
 
+def affordable(numbers: list[int], classes: int) -> int:
+    """How many last layers, of as many ``numbers``, have directions of all classes within `MOST_WAYS`; at least one."""
+    sizes = np.cumsum([numbers[-1] // classes, *numbers[-2::-1]])  # of the last one, a row a class
+    return max(1, int((sizes * classes <= MOST_WAYS).sum()))
+
+
+def _numbers(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters(recurse=False))
+
+
+def _check_memory(classes: int) -> None:
+    """Raise ValueError where this machine has not the memory for a matrix of all pairs of classes, and copies of it."""
+    needed = COPIES * 8 * classes**2
+    if hasattr(os, "sysconf") and needed > (there := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise ValueError(
+            f"{classes} classes need {needed / 1e9:.0f} GB for their transition matrix, and this machine has "
+            f"{there / 1e9:.0f} GB; are the labels names or amounts, not classes?"
+        )
+
+
 def _scaled(values: Tensor) -> Tensor:
     return values / values.abs().median().clamp_min(1e-12)
 
@@ -267,7 +293,8 @@ def estimate_noise(
     counts = torch.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
     all_of, any_of, n = against.all(1), against.any(1), len(given)
     low, high = wilson(all_of.double().mean().item(), n)[0], wilson(any_of.double().mean().item(), n)[1]
-    return Interval(issues.double().mean().item(), float(low), float(high)), counts.cpu().numpy()
+    share = issues.double().mean().item()  # counted by another rule: what the votes leave out is uncertain too
+    return Interval(share, min(float(low), share), max(float(high), share)), counts.cpu().numpy()
 
 
 def wilson(share: float, samples: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
