@@ -18,12 +18,14 @@ __all__ = [
     "Labelled",
     "Recipe",
     "Suspects",
+    "find_label_issues",
     "find_suspects",
     "from_arrays",
     "from_csv",
     "from_dataset",
     "from_folder",
     "judge",
+    "judge_probabilities",
     "read_samples",
     "write_gallery",
 ]
@@ -37,6 +39,7 @@ def __getattr__(name: str) -> Any:
     from .early_stop import Recipe
     from .gallery import write_gallery
     from .judgement import judge
+    from .probabilities import find_label_issues, judge_probabilities
     from .read import Labelled, from_arrays, from_csv, from_dataset, from_folder, read_samples
     from .report import Suspects
 

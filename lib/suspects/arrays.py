@@ -21,6 +21,7 @@ from .classes import some
 
 LARGEST = 128  # pixels: no side of an image of a list or a file is longer
 CHUNK = 2**22  # numbers that are looked at in one go
+ROUNDED = 0.01  # by which rows of probabilities may miss 1
 
 
 def as_inputs(inputs: Any, kind: str | None = None) -> tuple[Tensor, list[str]]:
@@ -133,6 +134,21 @@ def as_numbers(tensor: Tensor) -> tuple[Tensor, float, list[str]]:
             least, range_, notes = pictures.to_unit(tensor.min().item(), tensor.max().item())
             tensor = (tensor - least) / range_ if notes else tensor
     return tensor.contiguous(), 255.0 if tensor.dtype == torch.uint8 else 1.0, notes
+
+
+def as_probabilities(pred_probs: Any) -> np.ndarray:
+    """Probabilities float64 ``[n, classes]``, rows that sum to 1; ValueError for what is none."""
+    tensor = _as_tensor(pred_probs.to_numpy() if isinstance(pred_probs, pd.DataFrame) else pred_probs).double()
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise ValueError(f"pred_probs have shape {list(tensor.shape)}; allowed: [n, classes], nothing empty")
+    _check_finite(tensor)
+    low, high, sums = tensor.min().item(), tensor.max().item(), tensor.sum(1)
+    if low < 0 or high > 1 + ROUNDED or (sums - 1).abs().max() > ROUNDED:
+        raise ValueError(
+            f"pred_probs run from {low:g} to {high:g}, and their rows sum to {sums.min():g} ... {sums.max():g}; "
+            "allowed: probabilities that sum to 1 (softmax of logits)"
+        )
+    return (tensor / sums.unsqueeze(1)).numpy()
 
 
 def _check_finite(inputs: Tensor) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from .early_stop import Recipe
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
+from .probabilities import judge_probabilities
 from .read import read_samples
 from .report import Suspects
 from .tangents import TAIL
@@ -64,7 +65,10 @@ def find_suspects(
     samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
     tell("\n".join([samples.describe(), *(f"- {note}" for note in samples.notes)]))
     checkpoint = out / "checkpoint.pt"
-    found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
+    if samples.pred_probs is not None:
+        found = judge_probabilities(samples)
+    else:
+        found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
     found.save(out)
     tell("\n".join(found.lines()))
     if gallery:

@@ -20,13 +20,13 @@ from torch import Tensor
 from ..progress import bar
 from ..words import count
 from . import pictures
-from .arrays import LARGEST, as_image, as_inputs, as_numbers, open_npz, read_npz, stacked
+from .arrays import LARGEST, as_image, as_inputs, as_numbers, as_probabilities, open_npz, read_npz, stacked
 from .classes import as_series, check_classes, check_missing, numbered, small_classes, some, text
 from .folders import class_folders
 from .tables import TABLES, located, read_table
 
-KINDS = ("images", "embeddings")
-INPUTS = (*KINDS, "inputs")  # names that hold them in a .npz file
+KINDS = ("images", "embeddings", "pred_probs")
+INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Labelled:
     ``[n]``, numbered from 0 in the order of ``class_names``. ``index`` is what
     the user calls each sample. ``conflicts``, bool ``[n]``, is True where an
     identical input carries another label: one of the two is surely wrong.
+    ``pred_probs`` [n, classes], a model's probabilities, are None where none were given.
     """
 
     inputs: Tensor
@@ -48,6 +49,7 @@ class Labelled:
     notes: tuple[str, ...] = ()
     white: float = 255.0
     conflicts: Tensor | None = None  # None: none are known, and becomes a tensor of False
+    pred_probs: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.conflicts is None:
@@ -68,6 +70,8 @@ class Labelled:
 
     def describe(self) -> str:
         """A line on what there is."""
+        if self.pred_probs is not None:
+            return f"{len(self)} samples with probabilities of {self.classes} classes; nothing is trained"
         shape = " x ".join(map(str, self.inputs.shape[1:]))
         kind = f"embeddings of {shape} numbers" if self.embedded else f"images of {shape} (channels x height x width)"
         return f"{len(self)} {kind} in {self.classes} classes"
@@ -90,7 +94,8 @@ def from_arrays(
     list may differ in size. Pixels: uint8, integers in 0 ... 255, booleans, or
     others, in [0, 1] as they are and otherwise scaled to it, all by one range (noted). Float32
     embeddings are not copied. ``kind``, "images" or "embeddings", says what
-    inputs are where their shape could mean either: embeddings lose their axes of length 1.
+    inputs are where their shape could mean either: embeddings lose their axes of length 1. "pred_probs" are a model's
+    probabilities ``[n, classes]`` of the classes in order, or as the columns of a DataFrame name them.
 
     Labels are integers, booleans or strings, one a sample. With
     ``class_names``, integers must be 0 ... C - 1 and strings among them;
@@ -104,6 +109,8 @@ def from_arrays(
     if kind not in (None, *KINDS):
         raise ValueError(f"kind is {' or '.join(KINDS)}, not {kind!r}")
     index = _index(inputs, labels, index)
+    if kind == "pred_probs":
+        return _with_probabilities(inputs, labels, class_names, index)
     tensor, notes = as_inputs(inputs, kind)
     return _labelled(tensor, labels, class_names, index, notes)
 
@@ -257,17 +264,48 @@ def _from_npz(path: Path, image_key: str | None, label_key: str) -> Labelled:
     with open(path, "rb") as handle:
         file = open_npz(handle, path)
         keys = [image_key] if image_key else [key for key in INPUTS if key in file]
+        judged = "pred_probs" in file
         missing = [key for key in [*keys, label_key] if key not in file]
-        if len(keys) != 1 or missing:
-            wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}"
+        if len(keys) > 1 or missing or not (keys or judged):
+            wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}, or pred_probs"
             raise ValueError(f"{path} must hold {wanted}; there are: {', '.join(file)}")
-        inputs = read_npz(file, keys[0], path, "one array of numbers; pictures of several sizes as a folder a class")
+        numbers = "one array of numbers; pictures of several sizes as a folder a class"
+        inputs, probabilities = (
+            read_npz(file, key, path, numbers) if key in file else None for key in ((keys or [""])[0], "pred_probs")
+        )
         labels = read_npz(file, label_key, path, "labels as integers or as an array of strings")
         names, index = (
             read_npz(file, key, path, "an array of strings").tolist() if key in file else None
             for key in ("class_names", "index")
         )
-    return from_arrays(inputs, labels, names, index, kind=keys[0] if keys[0] in KINDS else None)
+    found = from_arrays(probabilities, labels, names, index, kind="pred_probs") if judged else None
+    if not keys:
+        return found
+    shown = from_arrays(inputs, labels, found.class_names if judged else names, index, kind=_kind(keys[0]))
+    return replace(shown, pred_probs=found.pred_probs) if judged else shown
+
+
+def _kind(key: str) -> str | None:
+    return key if key in KINDS else None
+
+
+def _with_probabilities(
+    pred_probs: Any, labels: Any, class_names: Sequence[str] | None, index: pd.Index | None
+) -> Labelled:
+    """Labels whose classes are the columns of probabilities."""
+    series = as_series(labels)
+    columns = list(pred_probs.columns) if isinstance(pred_probs, pd.DataFrame) else None
+    pred_probs = as_probabilities(pred_probs)
+    if columns is not None:  # by name, whatever the order
+        class_names, series = list(map(str, columns)), series.map(str, na_action="ignore")
+    elif class_names is None and len(series) and isinstance(series.iloc[0], str):
+        class_names = sorted(series.dropna().unique())  # as scikit-learn orders them
+    class_names = range(pred_probs.shape[1]) if class_names is None else class_names
+    if len(class_names) != pred_probs.shape[1]:
+        raise ValueError(f"pred_probs have {pred_probs.shape[1]} columns; the labels have {len(class_names)} classes")
+    return replace(
+        _labelled(torch.from_numpy(pred_probs), series, class_names, index, [], copies=False), pred_probs=pred_probs
+    )
 
 
 def _dataset_classes(dataset: Any, labels: list) -> list[str] | None:
@@ -291,9 +329,14 @@ def _index(inputs: Any, labels: Any, given: Sequence | None) -> pd.Index | None:
 
 
 def _labelled(
-    inputs: Tensor, labels: Any, class_names: Sequence[str] | None, index: pd.Index | None, notes: list[str]
+    inputs: Tensor,
+    labels: Any,
+    class_names: Sequence[str] | None,
+    index: pd.Index | None,
+    notes: list[str],
+    copies: bool = True,
 ) -> Labelled:
-    """The checks that all sources share."""
+    """The checks that all sources share; ``copies`` says that equal inputs are copies of one another."""
     n = len(inputs)
     series = as_series(labels)
     for name, found in (("labels", len(series)), ("names in the index", n if index is None else len(index))):
@@ -307,7 +350,8 @@ def _labelled(
     inputs, white, mended = as_numbers(inputs)
     index = pd.RangeIndex(n) if index is None else index
     found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
-    conflicts, repeated = _duplicates(found, altered=any("Resized" in note or "read with 8" in note for note in notes))
+    altered = any("Resized" in note or "read with 8" in note for note in notes)
+    conflicts, repeated = _duplicates(found, altered) if copies else (None, [])
     odd = small_classes(numbers, names) + repeated
     if not index.is_unique:
         odd.append(f"{int(index.duplicated().sum())} names in the index stand for more than one sample.")

@@ -83,6 +83,8 @@ class Suspects:
         certain = [flow for flow in self.flows() if flow[3] > least and believed.get(flow[0], 0) >= RARE]
         for row, column, share, low, high in certain[:3]:
             lines.append(f"{share:.1%} of class {row} were labelled {column} ({low:.1%} to {high:.1%}).")
+        if "epochs" not in self.cost:  # nothing was trained
+            return lines
         lines.append(
             f"One training of {count(int(self.cost['epochs']), 'epoch')}, stopped at {self.cost['stop_epoch']:.0f}, "
             f"{self.cost['train_seconds']:.1f} s; signals {self.cost['signal_seconds']:.1f} s."
