@@ -9,8 +9,8 @@ from .early_stop import Recipe
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
 from .probabilities import judge_probabilities
-from .read import read_samples
 from .report import Suspects
+from .sources import read_samples
 from .tangents import TAIL
 
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from ..progress import bar
 from ..words import count
 from . import pictures
-from .arrays import LARGEST, as_image, as_inputs, as_numbers, as_probabilities, open_npz, read_npz, stacked
+from .arrays import LARGEST, as_image, as_inputs, as_numbers, as_probabilities, stacked
 from .classes import as_series, check_classes, check_missing, numbered, small_classes, some, text
 from .folders import class_folders
-from .tables import TABLES, located, read_table
+from .tables import located, read_table
 
 KINDS = ("images", "embeddings", "pred_probs")
 INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
@@ -107,7 +107,7 @@ def from_arrays(
     labels, labels out of range, and one class only.
     """
     if kind not in (None, *KINDS):
-        raise ValueError(f"kind is {' or '.join(KINDS)}, not {kind!r}")
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
     index = _index(inputs, labels, index)
     if kind == "pred_probs":
         return _with_probabilities(inputs, labels, class_names, index)
@@ -141,7 +141,7 @@ def from_csv(
     largest: int = LARGEST,
     progress: bool = True,
 ) -> Labelled:
-    """Images from a table (.csv, or .tsv with tabs) of paths and labels.
+    """Images from a table (.csv, .tsv with tabs, or .parquet) of paths and labels.
 
     Paths count from ``root``, by default the table's folder, and are the
     index; where none is there, the file that differs in capitals, blanks, backslashes or a
@@ -158,7 +158,7 @@ def from_csv(
     for column in (image_column, label_column):
         if column not in table.columns:
             raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
-    names = table[image_column].tolist()
+    names = table[image_column].astype("string").fillna("").tolist()
     empty = [row for row, name in enumerate(names) if not name.strip()]
     if empty:
         raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
@@ -202,41 +202,6 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
     return _labelled(tensor, labels, _dataset_classes(dataset, labels), pd.Index(kept), notes + more)
 
 
-def read_samples(
-    source: str | Path,
-    *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    root: str | Path | None = None,
-    largest: int = LARGEST,
-    progress: bool = True,
-) -> Labelled:
-    """What ``source`` holds: a folder per class, a .csv or .tsv table, or a .npz file.
-
-    A .npz file holds ``images``, ``embeddings`` or ``inputs`` and ``labels``,
-    and perhaps ``class_names`` and ``index``; ``image_column`` and
-    ``label_column`` name other arrays of it, as they name columns of a table.
-    Raises FileNotFoundError, and ValueError for other files, for options that
-    the source has no use for, and for whatever its reader refuses.
-    """
-    path = Path(source)
-    kind = path.suffix.lower()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there")
-    if root is not None and kind not in TABLES:
-        raise ValueError(f"root is where the paths of a .csv or .tsv count from; {path} is none")
-    if path.is_dir():
-        if image_column or label_column:
-            raise ValueError(f"{path} is a folder: it has no columns")
-        return from_folder(path, largest=largest, progress=progress)
-    if kind in TABLES:
-        columns = image_column or "image", label_column or "label"
-        return from_csv(path, *columns, root, largest=largest, progress=progress)
-    if kind == ".npz":
-        return _from_npz(path, image_column, label_column or "labels")
-    raise ValueError(f"{path}: allowed are a folder that holds one per class, a .csv or .tsv table, or a .npz file")
-
-
 # Sources -----------------------------------------------------------------------------------------
 
 
@@ -258,35 +223,6 @@ def _from_files(
         return _labelled(images, labels, None, pd.Index(names), notes + more)
     except ValueError as error:  # it may be because of what was skipped
         raise ValueError(". ".join([str(error), *more])) from error
-
-
-def _from_npz(path: Path, image_key: str | None, label_key: str) -> Labelled:
-    with open(path, "rb") as handle:
-        file = open_npz(handle, path)
-        keys = [image_key] if image_key else [key for key in INPUTS if key in file]
-        judged = "pred_probs" in file
-        missing = [key for key in [*keys, label_key] if key not in file]
-        if len(keys) > 1 or missing or not (keys or judged):
-            wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}, or pred_probs"
-            raise ValueError(f"{path} must hold {wanted}; there are: {', '.join(file)}")
-        numbers = "one array of numbers; pictures of several sizes as a folder a class"
-        inputs, probabilities = (
-            read_npz(file, key, path, numbers) if key in file else None for key in ((keys or [""])[0], "pred_probs")
-        )
-        labels = read_npz(file, label_key, path, "labels as integers or as an array of strings")
-        names, index = (
-            read_npz(file, key, path, "an array of strings").tolist() if key in file else None
-            for key in ("class_names", "index")
-        )
-    found = from_arrays(probabilities, labels, names, index, kind="pred_probs") if judged else None
-    if not keys:
-        return found
-    shown = from_arrays(inputs, labels, found.class_names if judged else names, index, kind=_kind(keys[0]))
-    return replace(shown, pred_probs=found.pred_probs) if judged else shown
-
-
-def _kind(key: str) -> str | None:
-    return key if key in KINDS else None
 
 
 def _with_probabilities(

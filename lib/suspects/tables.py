@@ -9,12 +9,12 @@ from PIL import Image
 
 from .classes import some
 
-TABLES = {".csv": ",", ".tsv": "\t"}
+TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}  # kinds of tables, and what separates their fields
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of strings, for a class may well be called NA, None or 01.
+    """A table; of strings unless it is Parquet, for a class may well be called NA, None or 01.
 
     Raises ValueError for what is no table in UTF-8 or 16, has no rows, rows longer than its header, or a quotation
     mark that is not closed, so that one field holds further rows.
@@ -23,6 +23,8 @@ def read_table(path: Path) -> pd.DataFrame:
     with open(path, "rb") as file:
         encoding = "utf-16" if file.read(2) in WIDE else "utf-8-sig"
     try:
+        if not separator:
+            return pd.read_parquet(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from lib.suspects.early_stop import Inputs, Recipe
-from lib.suspects.read import from_arrays, from_csv, from_dataset, from_folder, read_samples
+from lib.suspects.read import from_arrays, from_csv, from_dataset, from_folder
+from lib.suspects.sources import read_samples
 
 TWO = np.arange(24) % 2
 DRAWN = np.random.default_rng(0).integers(100, 200, (24, 6, 5))  # of the 65,536 values of 16 bits
@@ -153,7 +154,7 @@ def test_what_the_user_calls_inputs_goes_before_their_shape(tmp_path):
     lines = FEATURES[:, None, None, :]
     assert from_arrays(lines, TWO, kind="images").inputs.shape == (24, 1, 1, 7)
     assert "Images of shape [24, 7] are taken as embeddings" in notes(from_arrays(FEATURES, TWO, kind="images"))
-    with pytest.raises(ValueError, match="kind is images or embeddings, not 'text'"):
+    with pytest.raises(ValueError, match="kind is one of images, embeddings, pred_probs, not 'text'"):
         from_arrays(FEATURES, TWO, kind="text")
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.suspects.read import Labelled, from_arrays, from_csv, from_dataset, from_folder, read_samples
+from lib.suspects.read import Labelled, from_arrays, from_csv, from_dataset, from_folder
+from lib.suspects.sources import read_samples
 
 FLOATS = np.random.default_rng(0).random((24, 5), dtype=np.float32)
 BYTES = np.random.default_rng(1).integers(0, 256, (24, 6, 4), dtype=np.uint8)
