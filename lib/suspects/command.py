@@ -69,6 +69,8 @@ def find_suspects(
         found = judge_probabilities(samples)
     else:
         found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
+    for note in found.notes[len(samples.notes) :]:
+        tell(f"- {note}")
     found.save(out)
     tell("\n".join(found.lines()))
     if gallery:

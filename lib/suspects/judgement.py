@@ -11,6 +11,7 @@ sample is kept.
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from ..experiments import generator
 from ..train import Machine
+from ..words import count
 from .early_stop import Inputs, Recipe, Stopped, answers, train_until_stop
 from .rate import Likelihood, Z, instead_of, likelihood
 from .read import Labelled
@@ -48,9 +50,9 @@ def judge(
 
     ``model``: a network of one's own, with a logit for each class, in place of
     the recipe's. ``layers``: how many of its last layers with weights are
-    looked at (1: the last alone), fewer where their directions would not fit into `MOST_WAYS` numbers. An interrupted
-    training goes on from ``checkpoint``, which stays when it is done. Raises ValueError for settings that cannot be
-    meant, and for more classes than this machine's memory has room for.
+    looked at (1: the last alone), fewer where the directions of all classes would be more than `MOST_WAYS` numbers,
+    which is noted. An interrupted training goes on from ``checkpoint``, which stays when it is done. Raises ValueError
+    for settings that cannot be meant, and for more classes than this machine's memory has room for.
     """
     recipe.validate()
     if layers < 1:
@@ -62,8 +64,14 @@ def judge(
     _check_memory(classes)
     model = (model or recipe.build(inputs.shape, classes)).to(device)
     # what it refuses is said before the training
-    Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
+    tail = Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
     _check_outputs(model, inputs, classes)
+    fewer = affordable([sum(p.numel() for p in module.parameters(recurse=False)) for module in tail.modules], classes)
+    if fewer < len(tail.modules):
+        note = (
+            f"With {classes} classes the last {count(fewer, 'layer')} alone can be looked at, not {len(tail.modules)}."
+        )
+        labelled, layers = replace(labelled, notes=(*labelled.notes, note)), fewer
     begun = time.perf_counter()
     stopped = train_until_stop(model, inputs, given, recipe, checkpoint=checkpoint, progress=progress)
     return conclude(labelled, stopped, inputs, given, recipe, layers, time.perf_counter() - begun)
@@ -104,7 +112,6 @@ def take_signals(model: nn.Module, inputs: Inputs, given: Tensor, classes: int, 
     n, device = len(given), given.device
     some = torch.randperm(n, generator=generator(recipe.seed, "directions"))[: DIRECTION_SAMPLES * classes].to(device)
     tail = Tail(model, inputs(some[:1]), layers)
-    tail.modules = tail.modules[-affordable([_numbers(module) for module in tail.modules], classes) :]
     with Machine(recipe.device).cpu_threads(model, 4096, math.prod(inputs.shape[1:])), tail:
         directions = class_directions(tail, inputs, some, given, classes)
         return signals(tail, inputs, torch.arange(n, device=device), given, directions)
@@ -204,10 +211,6 @@ def affordable(numbers: list[int], classes: int) -> int:
     """How many last layers, of as many ``numbers``, have directions of all classes within `MOST_WAYS`; at least one."""
     sizes = np.cumsum([numbers[-1] // classes, *numbers[-2::-1]])  # of the last one, a row a class
     return max(1, int((sizes * classes <= MOST_WAYS).sum()))
-
-
-def _numbers(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters(recurse=False))
 
 
 def _check_memory(classes: int) -> None:

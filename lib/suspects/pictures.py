@@ -26,6 +26,7 @@ class _Head(NamedTuple):
     grey: bool
     deep: str = ""  # I: integers of more than eight bits a pixel; F: fractions
     cut: bool = False  # of more than eight bits a channel in the file, of which Pillow gives eight
+    several: bool = False  # pictures in one file, of which the first is read
 
 
 def read_files(
@@ -140,7 +141,8 @@ def _head(path: Path) -> _Head:
         deep, tiles = _deep(image), str(image.tile)  # which are gone once it is decoded, by getexif for example
         turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
         size = image.size[::-1] if turned else image.size
-        return _Head(size, image.mode in GREY, deep, not deep and ";16" in tiles)
+        several = image.format != "MPO" and getattr(image, "is_animated", False)  # a telephone's MPO holds previews
+        return _Head(size, image.mode in GREY, deep, not deep and ";16" in tiles, several)
 
 
 def _deep(image: Image.Image) -> str:
@@ -176,7 +178,8 @@ def _common_size(sizes: Collection[tuple[int, int]], largest: int) -> tuple[int,
 
 
 def _notes(heads: Sequence[_Head], size: tuple[int, int], grey: bool) -> list[str]:
-    changed, pale, cut = (sum(some) for some in zip(*((h.size != size, h.grey, h.cut) for h in heads), strict=True))
+    said = [(head.size != size, head.grey, head.cut, head.several) for head in heads]
+    changed, pale, cut, several = (sum(some) for some in zip(*said, strict=True))
     sides = [side for head in heads for side in head.size]
     resized = (
         f"Resized {changed} of {len(heads)} images to {size[0]} x {size[1]} pixels (width x height), whatever "
@@ -184,4 +187,6 @@ def _notes(heads: Sequence[_Head], size: tuple[int, int], grey: bool) -> list[st
     )
     coloured = f"{pale} grey images among {len(heads) - pale} coloured ones: all are read as RGB."
     flat = f"{cut} images of 16 bits a channel are read with 8."
-    return [note for note, said in ((resized, changed), (coloured, pale and not grey), (flat, cut)) if said]
+    firsts = f"{several} files hold several pictures each, of which the first is read."
+    notes = ((resized, changed), (coloured, pale and not grey), (flat, cut), (firsts, several))
+    return [note for note, said in notes if said]

@@ -260,7 +260,7 @@ def _index(inputs: Any, labels: Any, given: Sequence | None) -> pd.Index | None:
         raise ValueError("the indexes of inputs and labels differ: bring both into one order")
     if given is not None:
         given = given.tolist() if isinstance(given, np.ndarray) else given
-        return given if isinstance(given, pd.Index) else pd.Index([text(name) for name in given])
+        return given if isinstance(given, pd.Index) else pd.Index([text(name) for name in given])  # bytes, surrogates
     return frames[0] if frames else None
 
 
@@ -284,7 +284,7 @@ def _labelled(
     numbers, names, more = numbered(series, class_names)
     check_classes(numbers, names)
     inputs, white, mended = as_numbers(inputs)
-    index = pd.RangeIndex(n) if index is None else index
+    index = pd.RangeIndex(n) if index is None else index.map(text) if index.dtype == object else index
     found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
     altered = any("Resized" in note or "read with 8" in note for note in notes)
     conflicts, repeated = _duplicates(found, altered) if copies else (None, [])

@@ -102,6 +102,16 @@ def test_channels_of_16_bits_that_are_cut_to_8_are_said(tmp_path):
     assert "1 images of 16 bits a channel are read with 8" in notes(from_folder(tmp_path))
 
 
+def test_a_file_of_several_pictures_is_said(tmp_path):
+    pages = [Image.fromarray(image.astype(np.uint8)) for image in DRAWN[:3]]
+    (tmp_path / "a").mkdir()
+    pages[0].save(tmp_path / "a" / "pages.tif", save_all=True, append_images=pages[1:])
+    save(tmp_path / "b" / "one.png", DRAWN[5].astype(np.uint8))
+    got = from_folder(tmp_path)
+    assert np.array_equal(got.inputs[0, 0], DRAWN[0])
+    assert "1 files hold several pictures each, of which the first is read" in notes(got)
+
+
 def test_inputs_that_are_all_alike_are_refused(tmp_path):
     with pytest.raises(ValueError, match="all 24 inputs are the same: there is nothing to tell classes apart by"):
         from_arrays(np.zeros((24, 6, 5), np.uint8), TWO)

@@ -91,6 +91,8 @@ def test_as_many_layers_are_looked_at_as_have_room(monkeypatch):
     whole = judge(samples, judgement.Recipe(epochs=1, device="cpu"), layers=1, progress=False)
     limited = judge(samples, judgement.Recipe(epochs=1, device="cpu"), progress=False)
     pd.testing.assert_frame_equal(whole.table, limited.table)
+    assert limited.notes[-1] == "With 3 classes the last 1 layer alone can be looked at, not 3."
+    assert "alone" not in str(whole.notes)
     monkeypatch.setattr(judgement, "COPIES", 1e12)
     with pytest.raises(ValueError, match=r"3 classes need .* GB for their transition matrix"):
         judge(samples, progress=False)
