@@ -244,8 +244,10 @@ def suspects(**options: object) -> None:
 
     \b
       a folder        with a folder of images for each class
-      a .csv or .tsv  with a column of image paths and one of labels
-      a .npz          with arrays images (or embeddings, or inputs) and labels
+      a table         .csv, .tsv or .parquet, with a column of image paths and one of labels; without paths, all
+                      other columns are numbers that describe the sample
+      a .npz          with arrays images (or embeddings, or inputs) and labels; with pred_probs, a model's own
+                      out-of-sample probabilities [n, classes], these judge the labels and nothing is trained
 
     One network is trained on the labels as they are, and stops by itself; then every label is judged. Written into
     --out: suspects.csv (a row a sample, the most suspicious first), noise.json (noise rate and transition matrix, with

@@ -3,7 +3,10 @@
 What cannot be meant raises ValueError that says which labels, where, and what is allowed.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor
 RARE = 10  # samples below which a class is named
 NAMED = 10  # entries that a message lists
 MAPPED = 20  # classes that it lists
+MISSING = ("nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-", "unlabeled", "unlabelled")  # as text
 
 
 def as_series(labels: Any) -> pd.Series:
@@ -27,7 +31,16 @@ def as_series(labels: Any) -> pd.Series:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise ValueError(f"labels have shape {list(labels.shape)}; allowed: one a sample (argmax of one-hot rows)")
-    return pd.Series(np.char.decode(labels) if labels.dtype.kind == "S" else labels).infer_objects()
+    if labels.dtype.kind in "SUO":
+        return pd.Series([text(label) for label in labels.tolist()], dtype=object).infer_objects()
+    return pd.Series(labels)
+
+
+def text(name: Any) -> Any:
+    """A name that is bytes or text as text that tables and pages can hold; what is no UTF-8 in it is spelt \\xe9."""
+    if isinstance(name, str) and not name.isascii():
+        name = name.encode("utf-8", "surrogateescape")  # bytes of a file's name, as Python holds them
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
 
 
 def check_missing(series: pd.Series) -> None:
@@ -44,13 +57,15 @@ def numbered(series: pd.Series, class_names: Sequence[str] | None) -> tuple[np.n
     """Class numbers int64 ``[n]``, names, and notes on how the ones became the others."""
     series = _values(series, named=class_names is not None)
     found = series.unique().tolist()
+    if not found:
+        raise ValueError("there are no labels")
     words = isinstance(found[0], str)
     if class_names is None:
         allowed = sorted(found, key=_sort_key)
         names = tuple(map(str, allowed))
         plain = names == tuple(map(str, range(len(names))))
     else:
-        names = tuple(map(str, class_names))
+        names = tuple(str(text(name)) for name in class_names)
         if len(set(names)) != len(names):
             raise ValueError(f"class_names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
         allowed = list(names) if words else list(range(len(names)))
@@ -65,7 +80,8 @@ def numbered(series: pd.Series, class_names: Sequence[str] | None) -> tuple[np.n
             f"allowed: {what}"
         )
     notes = [] if plain else [f"Labels are numbered: {_mapping(names)}."]
-    return numbers.astype(np.int64), names, notes + _alike(names)
+    doubtful = _doubtful(numbers, names) if class_names is None else []
+    return numbers.astype(np.int64), names, notes + doubtful + _alike(names)
 
 
 def _values(series: pd.Series, named: bool) -> pd.Series:
@@ -109,13 +125,33 @@ def small_classes(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
     return [f"Classes with fewer than {RARE} samples, too few to judge them well: {some(small)}."] if small else []
 
 
+def _doubtful(numbers: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    """A note on classes that look like marks of missing labels: words that say so, and -1 beside 0 ... C - 1."""
+    marks = [name for name in names if name.strip().casefold() in MISSING]
+    if len(names) > 2 and set(names) == {"-1", *map(str, range(len(names) - 1))}:
+        marks.append("-1")
+    sizes = np.bincount(numbers, minlength=len(names))
+    shown = [f"{name!r} ({sizes[names.index(name)]})" for name in marks]
+    ask = "Classes that may mean a missing label, and are judged as classes; if so, leave these samples out"
+    return [f"{ask}: {some(shown)}."] if marks else []
+
+
 def _alike(names: tuple[str, ...]) -> list[str]:
     """A note on names that look like one class written in two ways."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str | Decimal, list[str]] = {}
     for name in names:
-        groups.setdefault(" ".join(name.split()).casefold(), []).append(repr(name))
+        groups.setdefault(_spelt(name), []).append(repr(name))
     alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
-    return [f"Classes that differ by capitals or spaces only, and stay apart: {some(alike)}."] if alike else []
+    ways = "capitals or spaces, or in how a number is written,"
+    return [f"Classes that differ by {ways} and stay apart: {some(alike)}."] if alike else []
+
+
+def _spelt(name: str) -> str | Decimal:
+    """What two spellings of one class have in common: the number, or the words."""
+    plain = unicodedata.normalize("NFKC", name).strip()
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?", plain):
+        return Decimal(plain)
+    return " ".join(re.sub(r"[\s_-]+", " ", plain).split()).casefold()
 
 
 def _mapping(names: tuple[str, ...]) -> str:

@@ -1,14 +1,16 @@
 """From a reader's files to table, noise and gallery: what the verb ``suspects`` of the command line does."""
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from .early_stop import Recipe
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
-from .read import read_samples
+from .probabilities import judge_probabilities
 from .report import Suspects
+from .sources import read_samples
 from .tangents import TAIL
 
 
@@ -43,11 +45,10 @@ def find_suspects(
     `judge` (None: its own default). ``limit``: suspects in the gallery, which is
     left out where ``gallery`` is False. ``tell`` gets what is said on the way,
     lines of text.
-    What was interrupted goes on from where it was if it is called again.
+    What was interrupted, or could not be written, goes on from where it was if it is called again.
 
-    Raises ValueError for settings that cannot be meant and for files that would
-    be replaced without ``overwrite``, before anything is read; and whatever
-    `read_samples` and `judge` raise.
+    Raises ValueError for settings that cannot be meant, for an ``out`` that cannot be written to and for files that
+    would be replaced without ``overwrite``, before anything is read; and whatever `read_samples` and `judge` raise.
     """
     recipe = Recipe(network=network, epochs=epochs, held_out=held_out, seed=seed, device=device)
     recipe.validate()
@@ -56,19 +57,42 @@ def find_suspects(
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; name a folder by --out")
+    _try_to_write(out)
     paths = [out / name for name in ("suspects.csv", "noise.json", "suspects.html")[: 3 if gallery else 2]]
     there = [str(path) for path in paths if path.exists()]
     if there and not overwrite:
         raise ValueError(f"{', '.join(there)} would be replaced: say --overwrite, or name another --out")
     samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
     tell("\n".join([samples.describe(), *(f"- {note}" for note in samples.notes)]))
-    found = judge(samples, recipe, layers=layers, checkpoint=out / "checkpoint.pt")
+    checkpoint = out / "checkpoint.pt"
+    if samples.pred_probs is not None:
+        found = judge_probabilities(samples)
+    else:
+        found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
+    for note in found.notes[len(samples.notes) :]:
+        tell(f"- {note}")
     found.save(out)
     tell("\n".join(found.lines()))
     if gallery:
         shown = write_gallery(found.table, samples, paths[2], summary=found.lines(), limit=limit)
         tell(f"gallery of {shown}: {paths[2]}")
+    checkpoint.unlink(missing_ok=True)
     tell(f"table: {paths[0]}\nnoise: {paths[1]}")
     return found
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise ValueError where nothing can be written into ``folder``; leave no trace where it can."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name a folder by --out")
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise ValueError(f"nothing can be written into {folder} ({error}); name another folder by --out") from error
+    finally:
+        for place in missing:
+            if place.is_dir():
+                place.rmdir()

@@ -37,6 +37,8 @@ BATCH = 64
 LARGEST_BATCH = 1024
 CHUNK = 2**23  # numbers of which sums are taken at once, as float64
 LONGEST_AVERAGE = 0.99  # the share of the old average that a step keeps, at most
+SAME = 1e-6  # of their size: numbers that vary by less are one number, but for rounding
+SMALLEST = 8  # pixels a side that the network for colour images needs
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ class Recipe:
         return self.batch_size or min(LARGEST_BATCH, max(BATCH, math.ceil(samples / MOST_STEPS)))
 
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
-        """The network for samples of this shape, on the CPU."""
+        """The network for samples of this shape, on the CPU; ValueError if it reads no such samples."""
         name = self.network
         if name == "auto":
-            name = "resnet9" if len(shape) == 3 and shape[0] == 3 else "fcn"
+            name = "resnet9" if len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= SMALLEST else "fcn"
+        if name != "fcn" and len(shape) != 3:
+            raise ValueError(f"{name} reads images, and these are embeddings of {shape[0]} numbers: take fcn, or auto")
         return build(NETWORKS[name], shape, classes, generator(self.seed, "weights"))
 
 
@@ -102,11 +106,11 @@ class Inputs:
             total = total + some.sum(kept)
             square = square + some.square().sum(kept)
         count = values[:, 0].numel()
-        mean = total / count
+        mean, size = total / count, (square / count).sqrt()
         deviation = (square / count - mean.square()).clamp_min(0).sqrt()
         shape = (1, -1, *[1] * (values.ndim - 2))
         self._mean = mean.float().reshape(shape)
-        self._deviation = torch.where(deviation > 1e-9, deviation, 1.0).float().reshape(shape)
+        self._deviation = torch.where(deviation > SAME * size, deviation, 1.0).float().reshape(shape)
 
     @classmethod
     def like(cls, other: "Inputs", values: Tensor) -> "Inputs":
@@ -164,8 +168,8 @@ def train_until_stop(
     """Train ``model`` in place on ``given`` labels int64 [n].
 
     ``watch(model, averaged)`` is called after each round. With a
-    ``checkpoint`` an interrupted training goes on to the same numbers. Raises
-    TrainingDiverged.
+    ``checkpoint`` an interrupted training goes on to the same numbers; the file stays when it is done, so that
+    whatever fails after it costs no training: whoever has what they wanted of it deletes it. Raises TrainingDiverged.
     """
     run = _Training(model, inputs, given, recipe)
     keeper = None
@@ -185,7 +189,8 @@ def train_until_stop(
             if keeper:
                 keeper.save(run.state)
     if keeper:
-        keeper.discard()
+        keeper.seconds = 0.0  # the end is kept whenever the last round was
+        keeper.save(run.state)
     return run.result()
 
 

@@ -9,7 +9,9 @@ sample is kept.
 """
 
 import math
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 
 from ..experiments import generator
 from ..train import Machine
+from ..words import count
 from .early_stop import Inputs, Recipe, Stopped, answers, train_until_stop
 from .rate import Likelihood, Z, instead_of, likelihood
 from .read import Labelled
@@ -30,6 +33,8 @@ from .tangents import TAIL, Signals, Tail, class_directions, signals
 DIRECTION_SAMPLES = 120  # for a class, on average, of which its direction is the mean
 SURE = 1e-3  # probabilities lie that far from 0 and 1, before they are moved
 SHARE_OF_WAY = 0.25  # of the agreement beside both margins
+MOST_WAYS = 2**29  # numbers in the directions of all classes: 2 GiB
+COPIES = 12  # of a matrix of all pairs of classes that are held at once
 
 
 def judge(
@@ -45,8 +50,9 @@ def judge(
 
     ``model``: a network of one's own, with a logit for each class, in place of
     the recipe's. ``layers``: how many of its last layers with weights are
-    looked at (1: the last alone). An interrupted training goes on from
-    ``checkpoint``. Raises ValueError for settings that cannot be meant.
+    looked at (1: the last alone), fewer where the directions of all classes would be more than `MOST_WAYS` numbers,
+    which is noted. An interrupted training goes on from ``checkpoint``, which stays when it is done. Raises ValueError
+    for settings that cannot be meant, and for more classes than this machine's memory has room for.
     """
     recipe.validate()
     if layers < 1:
@@ -55,10 +61,17 @@ def judge(
     inputs = Inputs(labelled.inputs, device)
     given = labelled.labels.to(device)
     classes = len(labelled.class_names)
+    _check_memory(classes)
     model = (model or recipe.build(inputs.shape, classes)).to(device)
     # what it refuses is said before the training
-    Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
+    tail = Tail(model, inputs(torch.zeros(1, dtype=torch.long, device=device)), layers)
     _check_outputs(model, inputs, classes)
+    fewer = affordable([sum(p.numel() for p in module.parameters(recurse=False)) for module in tail.modules], classes)
+    if fewer < len(tail.modules):
+        note = (
+            f"With {classes} classes the last {count(fewer, 'layer')} alone can be looked at, not {len(tail.modules)}."
+        )
+        labelled, layers = replace(labelled, notes=(*labelled.notes, note)), fewer
     begun = time.perf_counter()
     stopped = train_until_stop(model, inputs, given, recipe, checkpoint=checkpoint, progress=progress)
     return conclude(labelled, stopped, inputs, given, recipe, layers, time.perf_counter() - begun)
@@ -194,6 +207,22 @@ def first(order: Tensor, count: int) -> Tensor:
     return chosen
 
 
+def affordable(numbers: list[int], classes: int) -> int:
+    """How many last layers, of as many ``numbers``, have directions of all classes within `MOST_WAYS`; at least one."""
+    sizes = np.cumsum([numbers[-1] // classes, *numbers[-2::-1]])  # of the last one, a row a class
+    return max(1, int((sizes * classes <= MOST_WAYS).sum()))
+
+
+def _check_memory(classes: int) -> None:
+    """Raise ValueError where this machine has not the memory for a matrix of all pairs of classes, and copies of it."""
+    needed = COPIES * 8 * classes**2
+    if hasattr(os, "sysconf") and needed > (there := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise ValueError(
+            f"{classes} classes need {needed / 1e9:.0f} GB for their transition matrix, and this machine has "
+            f"{there / 1e9:.0f} GB; are the labels names or amounts, not classes?"
+        )
+
+
 def _scaled(values: Tensor) -> Tensor:
     return values / values.abs().median().clamp_min(1e-12)
 
@@ -267,7 +296,8 @@ def estimate_noise(
     counts = torch.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
     all_of, any_of, n = against.all(1), against.any(1), len(given)
     low, high = wilson(all_of.double().mean().item(), n)[0], wilson(any_of.double().mean().item(), n)[1]
-    return Interval(issues.double().mean().item(), float(low), float(high)), counts.cpu().numpy()
+    share = issues.double().mean().item()  # counted by another rule: what the votes leave out is uncertain too
+    return Interval(share, min(float(low), share), max(float(high), share)), counts.cpu().numpy()
 
 
 def wilson(share: float, samples: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

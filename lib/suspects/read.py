@@ -7,10 +7,7 @@ a sentence in ``Labelled.notes``.
 """
 
 import hashlib
-import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..progress import bar
+from ..words import count
 from . import pictures
-from .arrays import LARGEST, as_image, as_inputs, as_numbers, stacked
-from .classes import as_series, check_classes, check_missing, numbered, small_classes, some
+from .arrays import LARGEST, as_image, as_inputs, as_numbers, as_probabilities, stacked
+from .classes import as_series, check_classes, check_missing, numbered, small_classes, some, text
+from .folders import class_folders
+from .tables import located, read_table
 
+KINDS = ("images", "embeddings", "pred_probs")
 INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
-TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Labelled:
     ``[n]``, numbered from 0 in the order of ``class_names``. ``index`` is what
     the user calls each sample. ``conflicts``, bool ``[n]``, is True where an
     identical input carries another label: one of the two is surely wrong.
+    ``pred_probs`` [n, classes], a model's probabilities, are None where none were given.
     """
 
     inputs: Tensor
@@ -49,6 +49,7 @@ class Labelled:
     notes: tuple[str, ...] = ()
     white: float = 255.0
     conflicts: Tensor | None = None  # None: none are known, and becomes a tensor of False
+    pred_probs: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.conflicts is None:
@@ -69,13 +70,20 @@ class Labelled:
 
     def describe(self) -> str:
         """A line on what there is."""
+        if self.pred_probs is not None:
+            return f"{len(self)} samples with probabilities of {self.classes} classes; nothing is trained"
         shape = " x ".join(map(str, self.inputs.shape[1:]))
         kind = f"embeddings of {shape} numbers" if self.embedded else f"images of {shape} (channels x height x width)"
         return f"{len(self)} {kind} in {self.classes} classes"
 
 
 def from_arrays(
-    inputs: Any, labels: Any, class_names: Sequence[str] | None = None, index: Sequence | None = None
+    inputs: Any,
+    labels: Any,
+    class_names: Sequence[str] | None = None,
+    index: Sequence | None = None,
+    *,
+    kind: str | None = None,
 ) -> Labelled:
     """Samples from arrays of numpy, torch or pandas, or a list of images.
 
@@ -84,8 +92,10 @@ def from_arrays(
     are the last if that has length 1 to 4 and the second has not; in every
     other case they are the second (noted where that is a guess). Images of a
     list may differ in size. Pixels: uint8, integers in 0 ... 255, booleans, or
-    floats, in [0, 1] as they are and otherwise scaled to it (noted). Float32
-    embeddings are not copied.
+    others, in [0, 1] as they are and otherwise scaled to it, all by one range (noted). Float32
+    embeddings are not copied. ``kind``, "images" or "embeddings", says what
+    inputs are where their shape could mean either: embeddings lose their axes of length 1. "pred_probs" are a model's
+    probabilities ``[n, classes]`` of the classes in order, or as the columns of a DataFrame name them.
 
     Labels are integers, booleans or strings, one a sample. With
     ``class_names``, integers must be 0 ... C - 1 and strings among them;
@@ -96,8 +106,12 @@ def from_arrays(
     samples, shapes and types other than these, NaN or infinity, missing
     labels, labels out of range, and one class only.
     """
+    if kind not in (None, *KINDS):
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
     index = _index(inputs, labels, index)
-    tensor, notes = as_inputs(inputs)
+    if kind == "pred_probs":
+        return _with_probabilities(inputs, labels, class_names, index)
+    tensor, notes = as_inputs(inputs, kind)
     return _labelled(tensor, labels, class_names, index, notes)
 
 
@@ -107,25 +121,15 @@ def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = Tr
     The index is each file's path from ``path``. Files that cannot be read are
     skipped, sizes made the median one with no side above ``largest`` pixels,
     all noted. Raises FileNotFoundError for no such folder, ValueError where
-    it holds no folders or no images, or for what ``from_arrays`` refuses.
+    it holds no folders or no images, where its folders are train and test, or for what ``from_arrays`` refuses.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder" if folder.exists() else f"{folder} is not there")
-    kinds = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    if not kinds:
-        raise ValueError(f"{folder} holds no folders; expected one per class")
-    known = set(Image.registered_extensions())
-    images = {kind.name: [file for file in _files(kind) if file.suffix.lower() in known] for kind in kinds}
-    notes = [f"No images in the folder {name!r}: it is not a class." for name, files in images.items() if not files]
-    found = [file for files in images.values() for file in files]
-    if not found:
-        raise ValueError(f"no images in the folders of {folder}; expected {folder}/CLASS/IMAGE")
-    others = sum(1 for _ in _files(folder)) - len(found)
-    if others:
-        notes.append(f"{others} files of {_as_text(str(folder))} are no images in a class's folder: left out.")
-    names = [_as_text(file.relative_to(folder).as_posix()) for file in found]
-    return _from_files(found, [name.split("/")[0] for name in names], names, notes, largest, progress)
+    found, names, notes = class_folders(folder)
+    labels = [name.split("/")[0] for name in names]
+    _check_labels(labels)
+    return _from_files(found, labels, names, notes, largest, progress)
 
 
 def from_csv(
@@ -137,10 +141,11 @@ def from_csv(
     largest: int = LARGEST,
     progress: bool = True,
 ) -> Labelled:
-    """Images from a table (.csv, or .tsv with tabs) of paths and labels.
+    """Images from a table (.csv, .tsv with tabs, or .parquet) of paths and labels.
 
     Paths count from ``root``, by default the table's folder, and are the
-    index. Files that cannot be read are skipped, sizes made alike as by
+    index; where none is there, the file that differs in capitals, blanks, backslashes or a
+    missing extension is taken (noted). Files that cannot be read are skipped, sizes made alike as by
     ``from_folder``. Raises FileNotFoundError for no such table or folder and
     ValueError for missing columns, paths or labels, or for what
     ``from_arrays`` refuses.
@@ -149,17 +154,18 @@ def from_csv(
     root = Path(root) if root is not None else path.parent
     if not root.is_dir():
         raise FileNotFoundError(f"root {root} is no folder")
-    table = _table(path)
+    table = read_table(path)
     for column in (image_column, label_column):
         if column not in table.columns:
             raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
-    names = table[image_column].tolist()
+    names = table[image_column].astype("string").fillna("").tolist()
     empty = [row for row, name in enumerate(names) if not name.strip()]
     if empty:
         raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
-    check_missing(pd.Series(labels, dtype=object))
-    return _from_files([root / name for name in names], labels, names, [], largest, progress)
+    _check_labels(labels)
+    paths, notes = located(root, names)
+    return _from_files(paths, labels, names, notes, largest, progress)
 
 
 def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True) -> Labelled:
@@ -196,54 +202,14 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
     return _labelled(tensor, labels, _dataset_classes(dataset, labels), pd.Index(kept), notes + more)
 
 
-def read_samples(
-    source: str | Path,
-    *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    root: str | Path | None = None,
-    largest: int = LARGEST,
-    progress: bool = True,
-) -> Labelled:
-    """What ``source`` holds: a folder per class, a .csv or .tsv table, or a .npz file.
-
-    A .npz file holds ``images``, ``embeddings`` or ``inputs`` and ``labels``,
-    and perhaps ``class_names`` and ``index``; ``image_column`` and
-    ``label_column`` name other arrays of it, as they name columns of a table.
-    Raises FileNotFoundError, and ValueError for other files, for options that
-    the source has no use for, and for whatever its reader refuses.
-    """
-    path = Path(source)
-    kind = path.suffix.lower()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there")
-    if root is not None and kind not in TABLES:
-        raise ValueError(f"root is where the paths of a .csv or .tsv count from; {path} is none")
-    if path.is_dir():
-        if image_column or label_column:
-            raise ValueError(f"{path} is a folder: it has no columns")
-        return from_folder(path, largest=largest, progress=progress)
-    if kind in TABLES:
-        columns = image_column or "image", label_column or "label"
-        return from_csv(path, *columns, root, largest=largest, progress=progress)
-    if kind == ".npz":
-        return _from_npz(path, image_column, label_column or "labels")
-    raise ValueError(f"{path}: allowed are a folder that holds one per class, a .csv or .tsv table, or a .npz file")
-
-
 # Sources -----------------------------------------------------------------------------------------
 
 
-def _as_text(name: str) -> str:
-    """A file's name; bytes that are no UTF-8, which no table or page can hold, stand in it as \\xe9."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files at any depth, in order, but hidden ones."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+def _check_labels(labels: list[str]) -> None:
+    """Before an hour of decoding."""
+    series = as_series(labels)
+    check_missing(series)
+    check_classes(*numbered(series, None)[:2])
 
 
 def _from_files(
@@ -251,7 +217,6 @@ def _from_files(
 ) -> Labelled:
     if largest < 1:
         raise ValueError(f"largest must be at least 1 pixel, not {largest}")
-    check_classes(*numbered(as_series(labels), None)[:2])  # before an hour of decoding
     images, kept, more = pictures.read_files(paths, names, largest, progress)
     labels, names = ([entries[position] for position in kept] for entries in (labels, names))
     try:
@@ -260,35 +225,23 @@ def _from_files(
         raise ValueError(". ".join([str(error), *more])) from error
 
 
-def _table(path: Path) -> pd.DataFrame:
-    """A table of strings: a class may well be called NA, None or 01."""
-    try:
-        return pd.read_csv(
-            path, sep=TABLES.get(path.suffix.lower(), ","), dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        ).fillna("")  # rows that end early
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path} is no table in UTF-8 ({error})") from error
-
-
-def _from_npz(path: Path, image_key: str | None, label_key: str = "labels") -> Labelled:
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            keys = [image_key] if image_key else [key for key in INPUTS if key in file.files]
-            missing = [key for key in [*keys, label_key] if key not in file.files]
-            if len(keys) != 1 or missing:
-                wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}"
-                raise KeyError(f"{path} must hold {wanted}; there are: {', '.join(file.files)}")
-            inputs, labels = file[keys[0]], file[label_key]
-            names, index = (file[key].tolist() if key in file.files else None for key in ("class_names", "index"))
-    except KeyError as error:
-        raise ValueError(error.args[0]) from error
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise ValueError(f"{path} is no .npz file ({error})") from error
-        raise ValueError(f"{path} holds Python objects: save labels as integers or as an array of strings") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error})") from error
-    return from_arrays(inputs, labels, names, index)
+def _with_probabilities(
+    pred_probs: Any, labels: Any, class_names: Sequence[str] | None, index: pd.Index | None
+) -> Labelled:
+    """Labels whose classes are the columns of probabilities."""
+    series = as_series(labels)
+    columns = list(pred_probs.columns) if isinstance(pred_probs, pd.DataFrame) else None
+    pred_probs = as_probabilities(pred_probs)
+    if columns is not None:  # by name, whatever the order
+        class_names, series = list(map(str, columns)), series.map(str, na_action="ignore")
+    elif class_names is None and len(series) and isinstance(series.iloc[0], str):
+        class_names = sorted(series.dropna().unique())  # as scikit-learn orders them
+    class_names = range(pred_probs.shape[1]) if class_names is None else class_names
+    if len(class_names) != pred_probs.shape[1]:
+        raise ValueError(f"pred_probs have {pred_probs.shape[1]} columns; the labels have {len(class_names)} classes")
+    return replace(
+        _labelled(torch.from_numpy(pred_probs), series, class_names, index, [], copies=False), pred_probs=pred_probs
+    )
 
 
 def _dataset_classes(dataset: Any, labels: list) -> list[str] | None:
@@ -306,36 +259,46 @@ def _index(inputs: Any, labels: Any, given: Sequence | None) -> pd.Index | None:
     if len(frames) == 2 and len(frames[0]) == len(frames[1]) and not frames[0].equals(frames[1]):
         raise ValueError("the indexes of inputs and labels differ: bring both into one order")
     if given is not None:
-        return given if isinstance(given, pd.Index) else pd.Index(given)
+        given = given.tolist() if isinstance(given, np.ndarray) else given
+        return given if isinstance(given, pd.Index) else pd.Index([text(name) for name in given])  # bytes, surrogates
     return frames[0] if frames else None
 
 
 def _labelled(
-    inputs: Tensor, labels: Any, class_names: Sequence[str] | None, index: pd.Index | None, notes: list[str]
+    inputs: Tensor,
+    labels: Any,
+    class_names: Sequence[str] | None,
+    index: pd.Index | None,
+    notes: list[str],
+    copies: bool = True,
 ) -> Labelled:
-    """The checks that all sources share."""
-    count = len(inputs)
+    """The checks that all sources share; ``copies`` says that equal inputs are copies of one another."""
+    n = len(inputs)
     series = as_series(labels)
-    for name, found in (("labels", len(series)), ("names in the index", count if index is None else len(index))):
-        if found != count:
-            raise ValueError(f"{count} inputs but {found} {name}")
-    if count < 2:
-        raise ValueError(f"only {count} sample: at least two are needed, and many more to learn from")
+    for name, found in (("labels", len(series)), ("names in the index", n if index is None else len(index))):
+        if found != n:
+            raise ValueError(f"{n} inputs but {found} {name}")
+    if n < 2:
+        raise ValueError(f"only {n} sample: at least two are needed, and many more to learn from")
     check_missing(series)
     numbers, names, more = numbered(series, class_names)
     check_classes(numbers, names)
     inputs, white, mended = as_numbers(inputs)
-    index = pd.RangeIndex(count) if index is None else index
+    index = pd.RangeIndex(n) if index is None else index.map(text) if index.dtype == object else index
     found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
-    conflicts, repeated = _duplicates(found)
+    altered = any("Resized" in note or "read with 8" in note for note in notes)
+    conflicts, repeated = _duplicates(found, altered) if copies else (None, [])
     odd = small_classes(numbers, names) + repeated
     if not index.is_unique:
         odd.append(f"{int(index.duplicated().sum())} names in the index stand for more than one sample.")
     return replace(found, notes=found.notes + tuple(odd), conflicts=conflicts)
 
 
-def _duplicates(labelled: Labelled) -> tuple[Tensor, list[str]]:
-    """Where an identical input carries another label, bool ``[n]``, and a note on copies."""
+def _duplicates(labelled: Labelled, altered: bool) -> tuple[Tensor, list[str]]:
+    """Where an identical input carries another label, bool ``[n]``, and a note on copies.
+
+    Reading may have ``altered`` inputs, so that only what was read is identical. Raises ValueError if all are.
+    """
     # Eight bytes a row, so that a million rows need few; two of them collide once in 30 million data sets.
     digests = (hashlib.blake2b(row, digest_size=8).digest() for row in labelled.inputs.numpy())
     rows = np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64, len(labelled))
@@ -346,11 +309,16 @@ def _duplicates(labelled: Labelled) -> tuple[Tensor, list[str]]:
     copied = sizes[sizes > 1]
     if copied.empty:
         return torch.from_numpy(conflicts), []
-    note = f"{copied.sum()} samples are exact copies of one another, in {len(copied)} groups"
+    if len(sizes) == 1:
+        read = " as they were read" if altered else ""
+        raise ValueError(f"all {len(table)} inputs are the same{read}: there is nothing to tell classes apart by")
+    kind = "alike as they were read" if altered else "exact copies of one another"
+    note = f"{copied.sum()} samples are {kind}, in {count(len(copied), 'group')}"
     if conflicts.any():
         commonest = table.groupby(["row", "label"]).size().groupby("row").max()
+        wrong = len(table) - commonest.sum()
         note += (
-            f"; {conflicts.sum()} of them carry different labels than their copies, of which at least "
-            f"{len(table) - commonest.sum()} are surely wrong"
+            f"; {conflicts.sum()} of them carry different labels than their copies, of which at least {wrong} "
+            f"{'is' if wrong == 1 else 'are'} {'wrong if the originals are alike too' if altered else 'surely wrong'}"
         )
     return torch.from_numpy(conflicts), [note + "."]

@@ -8,9 +8,14 @@ import numpy as np
 import pandas as pd
 
 from ..files import atomic
+from ..words import count
+from .classes import RARE
 
 NO_NUMBERS = True  # what was found, in words and files
-LITTLE = 0.03  # a noise rate below which the summary says that little is wrong
+LITTLE = 0.03  # a noise rate below which the summary says that little is wrong …
+LITTLE_AT_MOST = 0.1  # … if it is surely below this one
+MATRIX = 200  # classes whose transition matrix is written whole
+FLOW = ("class", "label", "share", "low", "high")
 WEAK = 0.1  # so much larger a share of suspects among labels held out: the network knows too little of new samples
 
 
@@ -61,9 +66,9 @@ class Suspects:
         rate = self.noise_rate
         lines = [
             f"{n} samples of {len(self.class_names)} classes; about {rate.estimate:.1%} of the labels are wrong "
-            f"({rate.low:.1%} to {rate.high:.1%}): {suspected} suspects."
+            f"({rate.low:.1%} to {rate.high:.1%}): {count(suspected, 'suspect')}."
         ]
-        if rate.estimate < LITTLE:
+        if rate.estimate < LITTLE and rate.high < LITTLE_AT_MOST:
             lines[0] += " Little is wrong."
         if self.contradicted is not None:
             lines.append(
@@ -73,21 +78,28 @@ class Suspects:
             )
         if weak := self._weakness():
             lines.append(weak)
-        flows = self.transition.copy()
-        np.fill_diagonal(flows, 0)
-        for place in np.argsort(-flows, axis=None)[:3]:
-            row, column = np.unravel_index(place, flows.shape)
-            if self.transition_low[row, column] > 1.5 * max(rate.estimate, 0.01) / max(1, len(flows) - 1):
-                lines.append(
-                    f"{flows[row, column]:.1%} of class {self.class_names[row]} were labelled "
-                    f"{self.class_names[column]} ({self.transition_low[row, column]:.1%} to "
-                    f"{self.transition_high[row, column]:.1%})."
-                )
+        believed = self.table["predicted_label"].value_counts()
+        least = 1.5 * max(rate.estimate, 0.01) / max(1, len(self.class_names) - 1)
+        certain = [flow for flow in self.flows() if flow[3] > least and believed.get(flow[0], 0) >= RARE]
+        for row, column, share, low, high in certain[:3]:
+            lines.append(f"{share:.1%} of class {row} were labelled {column} ({low:.1%} to {high:.1%}).")
+        if "epochs" not in self.cost:  # nothing was trained
+            return lines
         lines.append(
-            f"One training of {self.cost['epochs']:.0f} epochs, stopped at {self.cost['stop_epoch']:.0f}, "
+            f"One training of {count(int(self.cost['epochs']), 'epoch')}, stopped at {self.cost['stop_epoch']:.0f}, "
             f"{self.cost['train_seconds']:.1f} s; signals {self.cost['signal_seconds']:.1f} s."
         )
         return lines
+
+    def flows(self) -> list[tuple[str, str, float, float, float]]:
+        """Which classes were given which other label: class, label, share of the class, its bounds; largest first."""
+        rows, columns = np.nonzero(self.transition)
+        other = rows != columns
+        rows, columns = rows[other], columns[other]
+        order = np.argsort(-self.transition[rows, columns], kind="stable")
+        places = zip(rows[order].tolist(), columns[order].tolist(), strict=True)
+        matrices = self.transition, self.transition_low, self.transition_high
+        return [(self.class_names[r], self.class_names[c], *(float(m[r, c]) for m in matrices)) for r, c in places]
 
     def _weakness(self) -> str:
         """A warning where many more labels are suspects among those that the network was not trained on.
@@ -111,14 +123,17 @@ class Suspects:
         )
 
     def noise(self) -> dict:
-        """Noise rate, transition matrix and cost, fit for JSON."""
+        """Noise rate, transition matrix and cost, fit for JSON; `flows` in place of the matrix of many classes."""
         rate = self.noise_rate
+        if len(self.class_names) > MATRIX:
+            noise = {"flows": [dict(zip(FLOW, flow, strict=True)) for flow in self.flows()]}
+        else:
+            matrices = ("transition", "transition_low", "transition_high")
+            noise = {name: getattr(self, name).tolist() for name in matrices}
         return {
             "noise_rate": {"estimate": rate.estimate, "low": rate.low, "high": rate.high},
             "classes": list(self.class_names),
-            "transition": self.transition.tolist(),
-            "transition_low": self.transition_low.tolist(),
-            "transition_high": self.transition_high.tolist(),
+            **noise,
             "contradicted": self.contradicted,
             "cost": self.cost,
             "notes": list(self.notes),

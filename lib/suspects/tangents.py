@@ -53,6 +53,8 @@ class Tail:
             )
         self._model = model
         self.calls: list[LayerFactors] = []
+        self.ends = False  # whether what comes out of a last linear layer is the network's answer
+        self._passed_on: Tensor | None = None
 
     def __enter__(self) -> "Tail":
         mine = {id(p) for module in self.modules for p in module.parameters(recurse=False)}
@@ -70,7 +72,8 @@ class Tail:
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         self.calls.append(FACTORS[type(module)](module, inputs[0].detach(), output))
-        return output.clone()  # an activation that works in place then leaves what is kept alone
+        self._passed_on = output.clone()  # an activation that works in place then leaves what is kept alone
+        return self._passed_on
 
     def chunks(self, fetch: Fetch, index: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Positions and logits of all samples in ``index``, as many at once as fit; a graph each, for `derivatives`."""
@@ -78,13 +81,20 @@ class Tail:
         with eval_mode(self._model), torch.enable_grad():
             self.calls.clear()
             for some in index.split(size):
-                yield some, self._model(fetch(some))
+                h = self._model(fetch(some))
+                self.ends = h is self._passed_on and isinstance(self.calls[-1], LinearFactors)
+                yield some, h
                 self.calls.clear()
+            self._passed_on = None
 
     def derivatives(self, h: Tensor, logits: Tensor, again: bool = False) -> list[Tensor]:
-        """Derivative of each sample's own logit (``logits`` [b]) by what came out of each layer."""
-        chosen = h.gather(1, logits.unsqueeze(1)).sum()
-        return list(torch.autograd.grad(chosen, [call.output for call in self.calls], retain_graph=again))
+        """Derivative of each sample's own logit (``logits`` [b]) by what came out of each layer.
+
+        Where the network ``ends`` in the last one, it is 1 by that logit and 0 by the others: the 1 alone, [b, 1].
+        """
+        chosen = h.gather(1, logits.unsqueeze(1))
+        found = list(torch.autograd.grad(chosen.sum(), [call.output for call in self.calls], retain_graph=again))
+        return [*found[:-1], torch.ones_like(chosen).detach()] if self.ends else found
 
 
 def _uses(model: nn.Module, sample: Tensor) -> list[tuple[nn.Module, Tensor]]:
@@ -114,9 +124,9 @@ def _has_factors(module: nn.Module, came_in: Tensor) -> bool:
 class Directions:
     """The way of each class in the tail's parameters, and how predictions and given labels meet.
 
-    ``layers``: for each layer ``[classes, outputs, inputs (+ 1)]``. ``lengths``
-    [classes]; 0 for a class that was never predicted. ``meetings`` [classes,
-    classes]: how many samples were predicted as the row and given as the column.
+    ``layers``: for each layer ``[classes, outputs, inputs (+ 1)]``; of the last, where the network ends in it, the
+    class's own output alone, since all others are 0. ``lengths`` [classes]; 0 for a class that was never predicted.
+    ``meetings`` [classes, classes]: how many samples were predicted as the row and given as the column.
     """
 
     layers: list[Tensor]
@@ -138,12 +148,12 @@ def class_directions(tail: Tail, fetch: Fetch, index: Tensor, given: Tensor, cla
         )
         deltas = tail.derivatives(h, predicted)
         if not layers:
-            layers = [h.new_zeros(classes, *_shape(call)) for call in tail.calls]
+            layers = [h.new_zeros(classes, *_shape(call, d)) for call, d in zip(tail.calls, deltas, strict=True)]
         for c, rows in _groups(predicted):
             for call, delta, total in zip(tail.calls, deltas, layers, strict=True):
                 total[c] += _weighted(call, delta, rows, confidence)
-    squares = torch.stack([layer.flatten(1).square().sum(1) for layer in layers])
-    return Directions(layers, squares.sum(0).sqrt(), meetings)
+    lengths = torch.stack([torch.linalg.vector_norm(layer, dim=(1, 2)) for layer in layers])
+    return Directions(layers, torch.linalg.vector_norm(lengths, dim=0), meetings)
 
 
 @dataclass(frozen=True)
@@ -212,7 +222,8 @@ def _compare(
             lefts = [call.factors(delta)[0] for delta in pair]
             right = call.factors(pair[0])[1]
             length = right.square().sum(1)
-            apart += (lefts[0] - lefts[1]).square().sum(1) * length
+            own = tail.ends and call is tail.calls[-1]  # rows of their own
+            apart += (torch.cat(lefts, 1) if own else lefts[0] - lefts[1]).square().sum(1) * length
             for k, left in enumerate(lefts):
                 squares[k] += left.square().sum(1) * length
                 for c, rows in groups[k]:
@@ -238,11 +249,10 @@ def _groups(classes: Tensor) -> list[tuple[int, Tensor]]:
     return list(zip(names.tolist(), order.split(counts.tolist()), strict=True))
 
 
-def _shape(call: LayerFactors) -> tuple[int, int]:
-    """Of a layer's matrix, the bias in its last column."""
+def _shape(call: LayerFactors, delta: Tensor) -> tuple[int, int]:
+    """Of a layer's matrix, the bias in its last column, for derivatives ``delta`` by its outputs, or by one of them."""
     module = call.module
-    outputs = len(module.weight)
-    return outputs, sum(p.numel() for p in module.parameters(recurse=False)) // outputs
+    return delta.shape[1], sum(p.numel() for p in module.parameters(recurse=False)) // len(module.weight)
 
 
 def _weighted(call: LayerFactors, delta: Tensor, rows: Tensor, weights: Tensor) -> Tensor:

@@ -174,3 +174,37 @@ def test_classes_of_any_script_pass_a_terminal_that_knows_ascii_only(tmp_path):
     table = pd.read_csv(tmp_path / "out" / "suspects.csv", encoding="utf-8")
     assert set(table["given_label"]) == {"caf\\xe9", "猫"}
     assert "labelled <b>猫</b>" in (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8")
+
+
+# What is lost, and what is not ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("nothing_computed")
+@pytest.mark.parametrize("out", ["a file/below", "a file", "/proc/suspects"])
+def test_a_place_that_cannot_be_written_to_is_named_before_reading(tmp_path, out, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"name (a|another) folder by --out"):
+        find_suspects(tmp_path / "nowhere", out=out)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        find_suspects(tmp_path / "nowhere", out="new/deep")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file"]
+
+
+@pytest.mark.parametrize("fails", ["lib.suspects.judgement.take_signals", "lib.suspects.report.Suspects.save"])
+def test_what_fails_after_the_training_costs_no_training(source, tmp_path, capsys, monkeypatch, fails):
+    options = ("--no-gallery", "--epochs", 3)
+    assert run(source, "--out", tmp_path / "whole", *options) == 0
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(fails, full)
+        assert run(source, "--out", tmp_path / "out", *options) == 1
+    assert (tmp_path / "out" / "checkpoint.pt").exists()
+    monkeypatch.setattr(early_stop._Training, "round", lambda *_: pytest.fail("it trains again"))
+    assert run(source, "--out", tmp_path / "out", *options) == 0
+    whole, again = ((tmp_path / name / "suspects.csv").read_bytes() for name in ("whole", "out"))
+    assert whole == again
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()

@@ -51,7 +51,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(dropout, tmp_path, 
         run(network(dropout), watch=interrupt, checkpoint=path)
     assert path.exists()
     again = run(network(dropout), checkpoint=path)
-    assert not path.exists()
+    assert path.exists()  # until what was found is written
     assert len(whole.history) == len(again.history) > 3
     for mine, other in zip(whole.history, again.history, strict=True):
         assert {k: v for k, v in mine.items() if "seconds" not in k} == {
@@ -405,7 +405,7 @@ def test_a_damaged_checkpoint_is_said_and_the_training_begins_anew(damage, tmp_p
     else:
         assert "one.pt was not used (" in told
     assert same(fresh, again)
-    assert not path.exists()
+    assert path.exists()  # until what was found is written
 
 
 def test_a_disk_that_is_full_costs_the_checkpoint_only(tmp_path, monkeypatch, capsys):

@@ -206,6 +206,7 @@ def test_what_is_said_names_the_largest_flow():
     cost = {"epochs": 9, "stop_epoch": 4, "train_seconds": 1.5, "signal_seconds": 0.25}
     counts = np.array([[900, 100, 0], [0, 990, 10], [5, 5, 990]])
     table = pd.DataFrame({"is_label_issue": np.arange(3000) < 120, "held_out": np.arange(3000) % 10 == 0})
+    table["predicted_label"] = np.repeat(["ant", "bee", "cow"], 1000)
     share, low, high = shares(counts)
     found = Suspects(
         table, Interval(0.04, 0.03, 0.05), share, low, high, ("ant", "bee", "cow"), (), [], cost
@@ -229,7 +230,7 @@ def test_what_is_said_names_the_largest_flow():
 )
 def test_a_network_that_suspects_what_it_has_not_seen_is_called_weak(unseen, seen, held, warns):
     issue = np.concatenate([np.arange(held) < unseen * held, np.arange(9 * held) < seen * 9 * held])
-    table = pd.DataFrame({"is_label_issue": issue, "held_out": np.arange(10 * held) < held})
+    table = pd.DataFrame({"is_label_issue": issue, "held_out": np.arange(10 * held) < held, "predicted_label": "ant"})
     share, low, high = shares(np.array([[900, 100], [100, 900]]))
     cost = {"epochs": 9, "stop_epoch": 4, "train_seconds": 1.5, "signal_seconds": 0.25}
     found = Suspects(table, Interval(0.1, 0.1, 0.1), share, low, high, ("ant", "bee"), (), [], cost)

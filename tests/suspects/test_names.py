@@ -31,8 +31,13 @@ def loaded_by(statement: str) -> set[str]:
         ("read", "from_csv"),
         ("read", "from_dataset"),
         ("read", "from_folder"),
-        ("read", "read_samples"),
+        ("sources", "read_samples"),
         ("report", "Suspects"),
+        ("annotators", "consensus"),
+        ("columns", "from_table"),
+        ("estimator", "LabelQuality"),
+        ("probabilities", "find_label_issues"),
+        ("probabilities", "judge_probabilities"),
     ],
 )
 def test_names_are_those_of_their_rooms(module, name):
@@ -44,7 +49,7 @@ def test_names_are_those_of_their_rooms(module, name):
 def test_there_is_no_other_name():
     with pytest.raises(AttributeError, match=r"'lib\.suspects' has no attribute 'accuse'"):
         suspects.accuse  # noqa: B018
-    assert len(suspects.__all__) == 11
+    assert len(suspects.__all__) == 16
 
 
 def test_nothing_is_loaded_before_it_is_asked_for():

@@ -102,6 +102,8 @@ def flat(model: nn.Module, depth: int, layers: list[Tensor]) -> Tensor:
     for name in own(model, depth):
         if name.endswith("weight"):
             matrix, start = next(layer), 0
+            if matrix.shape[1] == 1:  # of the last layer, the class's own row: all others are 0
+                matrix = torch.diag_embed(matrix[:, 0].T).permute(1, 2, 0)
         width = sizes[name] // matrix.shape[1]
         parts.append(matrix[:, :, start : start + width].flatten(1))
         start += width
