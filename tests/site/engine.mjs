@@ -48,6 +48,19 @@ const jobs = {
       return rows;
     });
   },
+  // what the driver of worker.js sends for a list of messages, each sent when nothing is left to do for the last
+  async drive({ worker, digits, messages }) {
+    const driver = new Function(`${readFileSync(worker, "utf8")}; return playgroundDriver;`)();
+    const sent = [], waiting = [...messages];
+    await new Promise((done) => {
+      const receive = driver(engine, engine.decode(digits), (message) => {
+        sent.push({ ...message, row: undefined, watched: undefined, shown: message.watched?.length });
+        if (message.kind === "idle") setTimeout(() => (waiting.length ? receive(waiting.shift()) : done()));
+      }, 5);
+      receive(waiting.shift());
+    });
+    return sent;
+  },
   // what is drawn
   start({ digits, settings }) {
     const { task, given, layers, watched, order } = engine.start(settings, engine.decode(digits));
@@ -63,4 +76,4 @@ const jobs = {
   },
 };
 
-process.stdout.write(JSON.stringify(jobs[job.job](job)));
+process.stdout.write(JSON.stringify(await jobs[job.job](job)));

@@ -224,3 +224,36 @@ def test_numbers_are_spread_evenly():
     counts = np.histogram(numbers, bins=20, range=(0, 1))[0]
     assert ((counts - 1000) ** 2 / 1000).sum() < 45  # chi-square of 19 degrees, p = .0007
     assert abs(np.corrcoef(numbers[1:], numbers[:-1])[0, 1]) < 0.03
+
+
+def drive(digits, *messages):
+    worker = str(playground.STATIC / "worker.js")
+    return [
+        (one["kind"], one["id"], one.get("epoch"))
+        for one in engine("drive", digits=digits, worker=worker, messages=list(messages))
+    ]
+
+
+def test_the_driver_trains_as_far_as_it_is_told(digits):
+    settings = SETTINGS | {"width": 4}
+    sent = drive(
+        digits,
+        {"kind": "reset", "id": 1, "settings": settings},
+        {"kind": "train", "until": 2},
+        {"kind": "pause"},
+        {"kind": "train", "until": 3},
+        {"kind": "reset", "id": 2, "settings": settings},
+    )
+    first, second = [("row", 1, 0), ("idle", 1, None)], [("row", 1, 1), ("row", 1, 2), ("idle", 1, None)]
+    rest = [("idle", 1, None), ("row", 1, 3), ("idle", 1, None), ("row", 2, 0), ("idle", 2, None)]
+    assert sent == first + second + rest
+
+
+def test_the_driver_says_where_a_training_diverges(digits):
+    sent = drive(
+        digits,
+        {"kind": "reset", "id": 1, "settings": SETTINGS | {"width": 4, "rate": 1e38}},
+        {"kind": "train", "until": 9},
+    )
+    assert [kind for kind, _, _ in sent] == ["row", "idle", "diverged", "idle"]
+    assert sent[2] == ("diverged", 1, 1)

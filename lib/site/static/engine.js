@@ -1,6 +1,6 @@
 /* Training with wrong labels, and what is measured on the way: the playground's own code, without any page.
 
-What `lib` does in PyTorch (lib/data.py, noise.py, models.py, train.py, gradients.py, observe.py) is done here in plain
+What `lib` does in PyTorch (its data, noise, models, train, gradients and observe) is done here in plain
 JavaScript over Float32Arrays, for the digits and a network of two hidden layers; from the same start both give the same
 numbers (tests/site/test_engine.py). What is drawn at random (images kept for testing, wrong labels, weights, order,
 images watched) comes from generators of our own, one for each purpose: `generator` says which. Other draws than
@@ -54,7 +54,8 @@ function playgroundEngine() {
       values[i] = (two >> (11 - (bit & 7))) & 31;
     }
     const count = Math.floor(values.length / (PIXELS + 1));
-    return { images: values.subarray(0, count * PIXELS), labels: values.subarray(count * PIXELS, count * (PIXELS + 1)) };
+    const end = count * PIXELS;
+    return { images: values.subarray(0, end), labels: values.subarray(end, end + count) };
   }
 
   /* Training and test images of the given digits, [n, 64] in [0, 1], a third of each class to test (as lib/data.py). */
@@ -86,7 +87,8 @@ function playgroundEngine() {
     const given = Uint8Array.from(labels);
     for (let c = 0; c < classes; c++) {
       const members = [...draw.shuffled(labels.length)].filter((i) => labels[i] === c);
-      for (const i of members.slice(0, rounded(rate * members.length))) given[i] = (c + 1 + draw.below(classes - 1)) % classes;
+      const wrong = members.slice(0, rounded(rate * members.length));
+      for (const i of wrong) given[i] = (c + 1 + draw.below(classes - 1)) % classes;
     }
     return given;
   }
@@ -98,13 +100,18 @@ function playgroundEngine() {
   function network(sizes, draw) {
     return sizes.slice(1).map((outputs, l) => {
       const inputs = sizes[l], bound = 1 / Math.sqrt(inputs);
-      const drawn = (n) => Float32Array.from({ length: n }, () => bound * (2 * draw.uniform() - 1));
+      function drawn(n) {
+        const values = new Float32Array(n);
+        for (let k = 0; k < n; k++) values[k] = bound * (2 * draw.uniform() - 1);
+        return values;
+      }
       return { inputs, outputs, weights: drawn(inputs * outputs), biases: drawn(outputs) };
     });
   }
 
   const like = (layers) =>
     layers.map((l) => ({ weights: new Float32Array(l.weights.length), biases: new Float32Array(l.biases.length) }));
+  const copy = ({ weights, biases }) => ({ weights: weights.slice(), biases: biases.slice() });
   const size = (layers) => layers.reduce((sum, l) => sum + l.weights.length + l.biases.length, 0);
 
   /* target[at ...] += sum of factors[k] * source[starts[k] ...]: four rows at once, since a load costs what a
@@ -124,7 +131,7 @@ function playgroundEngine() {
     }
   }
 
-  /* target[at + j] = inner product of rows[j * length ...] and vector[from ...], for the `count` inputs j of `which`. */
+  /* target[at + j] = inner product of rows[j * length ...] and vector[from ...], for `count` inputs j of `which`. */
   function dotRows(target, at, rows, which, count, vector, from, length) {
     let k = 0;
     for (; k + 3 < count; k += 4) {
@@ -153,10 +160,10 @@ function playgroundEngine() {
   /* Room for passes of `most` images: activations and derivatives of each layer, and lists of what is not zero. */
   function passes(layers, most) {
     const sizes = [layers[0].inputs, ...layers.map((l) => l.outputs)], widest = Math.max(most, ...sizes);
-    const activations = sizes.map((n) => new Float32Array(most * n)), deltas = sizes.map((n) => new Float32Array(most * n));
+    const room = () => sizes.map((n) => new Float32Array(most * n)), activations = room(), deltas = room();
     const starts = new Int32Array(widest), factors = new Float32Array(widest), last = layers.length;
 
-    /* Outputs h of images `index[from ...]`, [n, outputs]; half of all pixels and activations are 0 and are left out. */
+    /* Outputs h of images `index[from ...]`, [n, outputs]; half of all pixels and activations are 0: left out. */
     function forward(images, index, from, n) {
       for (let i = 0; i < n; i++) {
         const start = index[from + i] * sizes[0];
@@ -273,7 +280,9 @@ function playgroundEngine() {
           for (let i = 0; i < some; i++) {
             const label = given[order[from + done + i]];
             total += answer(h, i * outputs, outputs, label, f);
-            for (let o = 0; o < outputs; o++) pass.cotangent[i * outputs + o] = (f[o] - target(label, o, outputs)) / many;
+            for (let o = 0; o < outputs; o++) {
+              pass.cotangent[i * outputs + o] = (f[o] - target(label, o, outputs)) / many;
+            }
           }
           pass.backward(gradient, some);
           yield;
@@ -287,7 +296,7 @@ function playgroundEngine() {
 
     /* What lib/observe.py measures: errors, losses, subset gradients and their ratios, answers to watched images. */
     function* observe(keep) {
-      const row = { gradients: {}, watched: [] }, sums = { clean: [0, 0, 0], noisy: [0, 0, 0], test: [0, 0, 0] };
+      const row = { gradients: {}, watched: [] }, sums = { clean: [0, 0, 0], noise: [0, 0, 0], test: [0, 0, 0] };
       const places = new Map(watched.map((i, k) => [i, k]));
       let astray = 0, followed = 0; // flipped images called by their true and by their given label
       for (const { kind, c, index } of subsets) {
@@ -296,7 +305,7 @@ function playgroundEngine() {
           const some = Math.min(most, index.length - from), h = pass.forward(train.images, index, from, some);
           for (let i = 0; i < some; i++) {
             const image = index[from + i], label = given[image], said = predicted(h, i * outputs, outputs);
-            count(sums[kind === "clean" ? "clean" : "noisy"], answer(h, i * outputs, outputs, label, f), said !== label);
+            count(sums[kind], answer(h, i * outputs, outputs, label, f), said !== label);
             for (let o = 0; o < outputs; o++) { // the logit of the class alone (§ 5)
               const residual = f[o] - target(label, o, outputs);
               pass.cotangent[i * outputs + o] = outputs === 1 || o === c ? residual : 0;
@@ -311,7 +320,7 @@ function playgroundEngine() {
           yield;
         }
         row[`norm_${kind}_${c}`] = norm(gradient);
-        if (keep) row.gradients[`${kind}_${c}`] = gradient.map((l) => ({ weights: l.weights.slice(), biases: l.biases.slice() }));
+        if (keep) row.gradients[`${kind}_${c}`] = gradient.map(copy);
       }
       const all = Int32Array.from({ length: test.labels.length }, (_, i) => i);
       for (let from = 0; from < all.length; from += most) {
@@ -322,13 +331,14 @@ function playgroundEngine() {
         }
         yield;
       }
-      for (const [name, [many, loss, wrong]] of Object.entries(sums)) {
+      for (const [name, part] of [["clean", "clean"], ["noisy", "noise"], ["test", "test"]]) {
+        const [many, loss, wrong] = sums[part];
         row[`${name}_error`] = many ? wrong / many : null;
         row[`${name}_loss`] = many ? loss / many : null;
       }
-      row.train_error = (sums.clean[2] + sums.noisy[2]) / n;
-      row.train_loss = (sums.clean[1] + sums.noisy[1]) / n;
-      const flips = sums.noisy[0] || NaN;
+      row.train_error = (sums.clean[2] + sums.noise[2]) / n;
+      row.train_loss = (sums.clean[1] + sums.noise[1]) / n;
+      const flips = sums.noise[0] || NaN;
       row.called_true = astray / flips;
       row.called_given = followed / flips;
       const logs = [];
