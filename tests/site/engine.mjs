@@ -53,7 +53,7 @@ const jobs = {
     const driver = new Function(`${readFileSync(worker, "utf8")}; return playgroundDriver;`)();
     const sent = [], waiting = [...messages];
     await new Promise((done) => {
-      const receive = driver(engine, engine.decode(digits), (message) => {
+      const receive = driver(engine, digits, (message) => {
         sent.push({ ...message, row: undefined, watched: undefined, shown: message.watched?.length });
         if (message.kind === "idle") setTimeout(() => (waiting.length ? receive(waiting.shift()) : done()));
       }, 5);

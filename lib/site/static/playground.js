@@ -7,13 +7,12 @@
   const { DEFAULTS, TEN, fromLink, toLink, readSeed } = playgroundSettings;
   const EPOCHS = 200, TELL = 50; // of a run; epochs between two announcements
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const digits = playgroundEngine().decode(PLAYGROUND_DIGITS);
   const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
 
   let settings = { ...DEFAULTS }, id = 0, rows = [], watched = [], picked = 0, best = 0, until = EPOCHS;
   let running = false, quiet = false, follow = true, diverged = false, due = false, tell = "";
 
-  const send = playgroundStart(digits, (message) => {
+  const send = playgroundStart(PLAYGROUND_DIGITS, (message) => {
     if (message.id !== id) return; // of a training that was given up
     if (message.kind === "row") {
       rows.push(message.row);
@@ -83,26 +82,37 @@
     const list = find("flipped"), shown = Math.min(some.length, Number(list.dataset.most));
     watched = some.slice(0, shown);
     picked = Math.min(picked, Math.max(0, shown - 1));
-    list.replaceChildren(...watched.map(({ image, given, true: right }, k) => {
-      const item = document.getElementById("pg-flipped").content.cloneNode(true).firstElementChild;
-      const [is, says] = [settings.classes[right], settings.classes[given]], radio = item.querySelector("input");
-      paint(item.querySelector("canvas"), image);
-      item.querySelector(".pg-is").textContent = `Image ${k + 1}, a ${is} labelled ${says}.`;
-      item.querySelector(".pg-label").textContent = `label ${says}`;
-      if (!charts.one) radio.remove(); // nothing to choose it for
-      else {
-        radio.checked = k === picked;
-        radio.addEventListener("change", () => { picked = k; redraw(); });
-      }
-      return item;
-    }));
+    list.replaceChildren();
+    addTiles(id);
     find("none").hidden = shown > 0;
   }
 
-  function paint(canvas, image) {
+  function addTiles(training) { // some a frame, so that the page is not held
+    if (training !== id) return;
+    const list = find("flipped"), from = list.children.length;
+    list.append(...watched.slice(from, from + 4).map((one, k) => tile(one, from + k)));
+    if (list.children.length < watched.length) requestAnimationFrame(() => addTiles(training));
+    redraw();
+  }
+
+  function tile({ pixels, given, true: right }, k) {
+    const item = document.getElementById("pg-flipped").content.cloneNode(true).firstElementChild;
+    const [is, says] = [settings.classes[right], settings.classes[given]], radio = item.querySelector("input");
+    paint(item.querySelector("canvas"), pixels);
+    item.querySelector(".pg-is").textContent = `Image ${k + 1}, a ${is} labelled ${says}.`;
+    item.querySelector(".pg-label").textContent = `label ${says}`;
+    if (!charts.one) radio.remove(); // nothing to choose it for
+    else {
+      radio.checked = k === picked;
+      radio.addEventListener("change", () => { picked = k; redraw(); });
+    }
+    return item;
+  }
+
+  function paint(canvas, pixels) {
     const context = canvas.getContext("2d"), picture = context.createImageData(8, 8);
     for (let p = 0; p < 64; p++) {
-      const grey = 255 - Math.round((255 * digits.images[image * 64 + p]) / 16);
+      const grey = 255 - Math.round((255 * pixels[p]) / 16);
       picture.data.set([grey, grey, grey, 255], 4 * p);
     }
     context.putImageData(picture, 0, 0);

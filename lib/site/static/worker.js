@@ -1,18 +1,20 @@
 /* Keeps a training going, in a Worker or on the page's own thread: in slices, so that messages come through between
-   them. One function, so that its text can be handed to a Worker.
+   them. One function, so that its text can be handed to a Worker. `text` is that of the digits.
 
    Takes { kind: "reset", id, settings }, { kind: "train", until } (an epoch) and { kind: "pause" }; sends
    { kind: "row", id, epoch, row, watched } after each epoch, { kind: "idle", id } when there is nothing left to do and
    { kind: "diverged", id, epoch } when the loss is no longer a number. */
 "use strict";
 
-function playgroundDriver(engine, digits, send, slice) {
+function playgroundDriver(engine, text, send, slice) {
+  const digits = engine.decode(text);
   let id = 0, life = null, epoch = -1, until = -1, timer = null; // epoch: the last one observed
 
   function* live(settings) {
     const begun = engine.start(settings, digits), training = engine.training(settings, begun);
-    const about = ({ given, task, watched }) =>
-      watched.map((i) => ({ given: given[i], true: task.train.labels[i], image: task.train.index[i] }));
+    const image = (at) => digits.images.slice(64 * at, 64 * at + 64);
+    const about = ({ given, task: { train }, watched }) =>
+      watched.map((i) => ({ given: given[i], true: train.labels[i], pixels: image(train.index[i]) }));
     for (let next = 0; ; next++) {
       const loss = next ? yield* training.epoch() : 0, row = yield* training.observe();
       if (!Number.isFinite(loss + row.train_loss)) return send({ kind: "diverged", id, epoch: next });
@@ -50,8 +52,8 @@ function playgroundDriver(engine, digits, send, slice) {
 }
 
 /* A driver in a Worker of its own, or on this thread where there is none; gives the function that takes messages. */
-function playgroundStart(digits, send) {
-  const here = () => playgroundDriver(playgroundEngine(), digits, send, 8);
+function playgroundStart(text, send) {
+  const here = () => playgroundDriver(playgroundEngine(), text, send, 8);
   const source = `"use strict";
     ${playgroundEngine}
     ${playgroundDriver}
@@ -76,7 +78,7 @@ function playgroundStart(digits, send) {
     sent.forEach(receive);
     sent = null;
   };
-  worker.postMessage(digits);
+  worker.postMessage(text);
   return (message) => {
     if (receive) return receive(message);
     if (sent) sent.push(message);
