@@ -1,1 +1,1 @@
-"""The static book: staged, checked and built, with its ledger of claims and its page of sweeps."""
+"""The static book: staged, checked and built, with its ledger of claims, its page of sweeps and its playground."""

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters
 from lib.press.claims import claims_of
-from lib.site import build, ledger
+from lib.site import build, ledger, playground
 from lib.site.build import SETUP, Published, SiteProblem, cell_problems, copy_notebooks, stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -94,6 +94,10 @@ def test_staging_writes_the_address_in_and_leaves_the_sources_alone(small, tmp_p
     assert build.LEDGER_MARK not in pages["ledger.md"]
     assert "| sweep | points |" in pages["sweeps.md"]
     assert build.SWEEPS_MARK not in pages["sweeps.md"]
+    for name in ("playground.md", "index.md"):
+        assert 'class="playground' in pages[name]
+        assert not {playground.WHOLE_MARK, playground.SMALL_MARK} & set(pages[name].splitlines())
+    assert "PLAYGROUND_DIGITS" in pages["digits.js"]
 
 
 def test_notebooks_are_copied_as_they_are_where_no_address_is_known(small, tmp_path):
@@ -268,7 +272,7 @@ def test_the_ledger_page_lists_every_kept_claim(built):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
-@pytest.mark.parametrize("page", ["book/index", "notebooks/02_binary_dynamics", "book/ledger"])
+@pytest.mark.parametrize("page", ["book/index", "book/playground", "notebooks/02_binary_dynamics", "book/ledger"])
 def test_a_browser_reports_no_error(built, tmp_path, page):
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
