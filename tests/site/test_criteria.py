@@ -55,7 +55,7 @@ def test_a_map_of_another_name_is_refused(told):
         reasons("02_binary_dynamics", told.parent)
 
 
-# Convolutional networks and the widest one: minutes a seed. Three seeds are recorded so far, and the chapters say three.
+# Convolutional networks and the widest one: minutes a seed; three seeds are recorded so far.
 WAITING = {
     "05_many_classes", "07_width", "08_noise_level", "09_tempered_overfitting", "10_deviations",
 }  # fmt: skip
