@@ -142,7 +142,6 @@ RECORDED = {
     "01": "smoke",
     "02": "paper",
     "03": "paper",
-    "04": "paper",
     "16": "smoke",
 }  # the profile each chapter opens with; else cpu
 
