@@ -393,8 +393,6 @@ import sys
 from lib.paper import dynamics, presets
 from lib.press import chapters, claims, figures, readings, show
 from lib import experiments, records
-from lib.beyond.scans import DualScan
-from lib.beyond.two_gradients import DualConfig
 runs = records.obtain(experiments.with_seeds(presets.wide("cpu", 32, 0.4), 3))
 assert not any(run.live for run in runs)
 print(sorted({name.split(".")[1] for name in sys.modules if name.startswith("lib.")}))

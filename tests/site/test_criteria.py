@@ -64,7 +64,16 @@ WAITING = {
 def test_every_change_of_the_books_verdicts_has_its_reason():
     """Of the kept chapters, and of what was built: at smoke those verdicts that come out alike for any seeds."""
     claims = all_claims(RUNS if RUNS.exists() else None)
-    assert unexplained([one for one in claims if one.profile != "smoke" or one.id in firm_verdicts(one.chapter)]) == []
+    assert (
+        unexplained(
+            [
+                one
+                for one in claims
+                if one.profile != "smoke" or one.chapter[:2] == "16" or one.id in firm_verdicts(one.chapter)
+            ]
+        )
+        == []
+    )
 
 
 def test_no_claim_rests_on_few_seeds_or_on_smoke_alone():
