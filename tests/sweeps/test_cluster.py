@@ -169,7 +169,10 @@ def test_a_cluster_file_that_makes_no_sense_is_named(load, text, message):
     [
         ("class: nosuch_package.Cluster", "needs a package that is not here: No module named 'nosuch_package'"),
         ("class: distributed.NoSuch", "distributed has no NoSuch"),
-        ("class: distributed.LocalCluster\narguments: {workers: 2, hots: [1]}", "did not start: "),
+        (
+            "class: distributed.LocalCluster\narguments: {workers: 2, hots: [1], dashboard_address: ':0'}",
+            "did not start: ",
+        ),
     ],
 )
 def test_a_cluster_that_cannot_be_started_is_a_sentence(tiny, load, text, message):
