@@ -354,15 +354,15 @@ fig, places = figures.panels(4, height=2.2, common=False)
 for axes, (name, title) in zip(places[1:], trained.items(), strict=True):
     for subset, style in (("clean", figures.CLEAN), ("noisy", figures.NOISY)):
         figures.curve(axes, runs[name].wide(f"{subset}_along"), style, subset)
-    figures.level(axes, 0.5, "half", x=0.97)
+    figures.level(axes, 0.5, "half", x=0.6)
     axes.set(title=title, ylabel="share along", ylim=(-0.02, 1.02), xlim=(0, runs[name][0].experiment.train.epochs))
     figures.early_stop([axes], runs[name].early_stops)
     figures.label_ends(axes)
 one = runs["larger step"][0].history.set_index("epoch")
 for subset, style in (("clean", figures.CLEAN), ("noisy", figures.NOISY)):
     figures.curve(places[0], one[[f"{subset}_along"]], style, subset)
-figures.level(places[0], 0.5, "half", x=0.97)
-places[0].set(title="7 v 9, learning rate 0.1, one seed", ylabel="share along", ylim=(-0.02, 1.02))
+figures.level(places[0], 0.5, "half", x=0.6)
+places[0].set(title="7 v 9, rate 0.1, one seed", ylabel="share along", ylim=(-0.02, 1.02))
 places[0].set_xlim(0, runs["larger step"][0].experiment.train.epochs)
 figures.early_stop([places[0]], runs["larger step"].early_stops[:1])
 figures.label_ends(places[0])

@@ -57,7 +57,14 @@ def changes(claims: Sequence[Claim]) -> str:
         was = f"{VERDICTS[old['verdict']]} {old['verdict']}"
         row = {"id": old["id"], "says": old["says"], "criterion": old["criterion"], "was": was, "now": verdict}
         chapters.setdefault(old["chapter"], []).append(row | {"profile": old["profile"], "why": why})
-    return rendered("criteria.md.j2", chapters=sorted(chapters.items()), counts=counts)
+    titled = [(name, title(name), rows) for name, rows in sorted(chapters.items())]
+    return rendered("criteria.md.j2", chapters=titled, counts=counts)
+
+
+def title(chapter: str) -> str:
+    """A chapter's own heading."""
+    cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return next(line for line in "".join(cells[0]["source"]).splitlines() if line.startswith("# "))[2:]
 
 
 def unexplained(claims: Sequence[Claim]) -> list[str]:

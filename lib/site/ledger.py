@@ -1,6 +1,5 @@
 """The ledger: every claim of the book with its verdicts, as a page and in a few lines for a terminal."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from ..paths import NOTEBOOKS
 from ..press.chapters import PROFILES, names
 from ..press.claims import VERDICTS, Claim, gather
 from ..words import count
-from .criteria import differ, reasons
+from .criteria import differ, reasons, title
 from .render import rendered
 
 
@@ -31,7 +30,7 @@ def ledger(claims: Sequence[Claim]) -> str:
     profiles = {name: [claim.verdict for claim in claims if claim.profile == name] for name in PROFILES}
     ordered = sorted(claims, key=lambda claim: PROFILES.index(claim.profile))  # the largest profile comes last
     found = _by(sorted(ordered, key=_place(claims)), "chapter")
-    chapters = [(name, _title(name), _by(some, "id").values()) for name, some in sorted(found.items())]
+    chapters = [(name, title(name), _by(some, "id").values()) for name, some in sorted(found.items())]
     why = {name: reasons(name).profiles for name, _, _ in chapters}
     given = {"verdicts": VERDICTS, "profiles": profiles, "chapters": chapters, "count": count}
     return rendered("ledger.md.j2", **given, why=why, differ=differ)
@@ -66,9 +65,3 @@ def _by(claims: Sequence[Claim], name: str) -> dict[str, list[Claim]]:
     for claim in claims:
         found.setdefault(getattr(claim, name), []).append(claim)
     return found
-
-
-def _title(chapter: str) -> str:
-    """A chapter's own heading."""
-    cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
-    return next(line for line in "".join(cells[0]["source"]).splitlines() if line.startswith("# "))[2:]

@@ -68,8 +68,8 @@ def test_the_answer_on_ten_classes(runs):
     ten = {"classes": list(range(10)), "epochs": 40}
     some, many = runs(**ten), runs(**ten, noise=0.7)
     assert 0.05 <= min(lowest(some)) <= max(lowest(some)) <= 0.09
-    assert np.mean(lowest(many)) == pytest.approx(0.22, abs=0.015)
-    assert np.mean([rows[best(rows)]["called_true"] for rows in many]) == pytest.approx(0.75, abs=0.03)
+    assert np.mean(lowest(many)) == pytest.approx(0.19, abs=0.015)
+    assert np.mean([rows[best(rows)]["called_true"] for rows in many]) == pytest.approx(0.79, abs=0.03)
     for done, noise in ((some, 0.4), (many, 0.7)):
         nominal = 9 * (1 - noise) / noise
         assert [rows[0]["ratio"] for rows in done] == pytest.approx([nominal] * 5, rel=0.04)
@@ -87,7 +87,7 @@ def test_the_answer_on_one_wrong_label(runs):
 
 
 def test_the_links_of_the_page_carry_settings_that_there_are():
-    links = re.findall(r'href="\\?([^"]*)"', (ROOT / "book" / "playground.md").read_text(encoding="utf-8"))
+    links = re.findall(r'href="\?([^"]*)"', (ROOT / "book" / "playground.md").read_text(encoding="utf-8"))
     assert len(links) == 10
     for link in links:
         for part in link.replace("&amp;", "&").split("&"):
