@@ -139,10 +139,10 @@ def work(experiment: Experiment) -> float:
 
 
 def unwanted(chapters: Iterable[str] = (), folder: Path = RECORDS) -> list[Path]:
-    """Records that no chapter (of these; none named: all) wants at any profile: superseded ones."""
+    """Records of settings that no chapter (of these; none named: all) plans at `cpu` or `paper`, whatever the seed."""
     store = Store(folder)
-    kept = {store.path(one.experiment) for one in wanted(chapters, PROFILES, folder)}
-    return [path for path in store.paths() if path not in kept]
+    planned = {replace(one.experiment, seed=0).key for one in wanted(chapters, folder=folder)}
+    return [path for path in store.paths() if replace(store.run(path).experiment, seed=0).key not in planned]
 
 
 def make(

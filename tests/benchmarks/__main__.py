@@ -32,6 +32,7 @@ from lib.paths import ROOT, data_folder
 from lib.train import TrainConfig, run_epoch
 from tests.benchmarks.dataloader_epoch import DataLoaderEpoch, fully_connected, padded_cnn
 from tests.benchmarks.derivatives import derivatives_benchmark
+from tests.benchmarks.playground import playground_benchmark
 from tests.benchmarks.suspects import suspects_benchmark
 from tests.benchmarks.sweep import sweep_benchmark
 
@@ -261,6 +262,7 @@ def main() -> None:
         replicas_benchmark()
         derivatives_benchmark()
         sweep_benchmark()
+        playground_benchmark(report)
         if not Path("/proc/self/status").exists():
             print("peak memory: measured on Linux only")
         else:

@@ -86,5 +86,8 @@ def test_work_counts_multiplications_and_additions():
 
 @pytest.mark.slow
 def test_every_record_is_wanted_by_a_chapter():
-    assert unwanted() == []
+    """But for data sets as published, which chapter 17 obtains by itself, and the example of the page on records."""
+    assert {path.name.rsplit("-", 2)[0] for path in unwanted()} <= {
+        "cifar10-published", "mnist-published", "mnist79-64x64-lr0.1",
+    }  # fmt: skip
     assert sum(path.stat().st_size for path in RECORDS.iterdir()) <= 25e6
