@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, RECORDS, ROOT, data_folder, in_the_book
+from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, ROOT, data_folder, in_the_book
 from .words import count
 
 CORES = os.cpu_count() or 1
@@ -291,89 +291,9 @@ def records(words: Sequence[str], epochs: int, profile: str, hours: float | None
     make [CHAPTER]...    brings it up to today's code: checks what is there, records what is not. Start it as often as
                          there are cores: the processes share the work, and what was cut off goes on
     """
-    from .records import Store
+    from .press.recording import records_command
 
-    if words == ("unwanted",):
-        from .press.wanted import unwanted
-
-        print("\n".join(path.name for path in unwanted()) or "every record is wanted by a chapter")
-        return 0
-    if words[:1] in (("wanted",), ("make",)):
-        return _wanted(words[1:], profile) if words[0] == "wanted" else _make(words[1:], profile, hours)
-    verify, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words
-    if len(keys) == len(words) > 1:
-        raise ValueError(f"say what to do with {', '.join(keys)}: list or verify")
-    found, failures = 0, 0
-    for folder in (RECORDS, data_folder() / "records"):
-        paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]
-        if paths:
-            print(f"{folder}:", flush=True)
-        for path in paths:
-            found += 1
-            failures += not (_verified(path, epochs) if verify else _listed(path))
-    if not found:
-        raise ValueError("no record fits" if keys else f"no records in {RECORDS} or {data_folder() / 'records'}")
-    if verify:
-        print(f"{found - failures} of {found} agree with today's code")
-    return int(failures > 0)
-
-
-def _wanted(chapters: Sequence[str], profile: str) -> int:
-    """Print what chapters want recorded; a line for each chapter and state."""
-    from collections import defaultdict
-
-    from .press.wanted import wanted
-
-    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for one in wanted(chapters, [profile]):
-        groups[one.chapter, one.state].append(one.seconds)
-    for (chapter, state), seconds in groups.items():
-        known = [each for each in seconds if each == each]
-        hours = f"{sum(known) / 3600:.2f} core-hours" + ("" if len(known) == len(seconds) else " and more")
-        print(f"{chapter:28}{state:12}{count(len(seconds), 'run'):>10}  {hours}")
-    return 0
-
-
-def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
-    """Bring records of chapters up to today's code."""
-    import time
-
-    from .press.wanted import make, wanted
-
-    until = float("inf") if hours is None else time.time() + 3600 * hours
-    for one, done in make(wanted(chapters, [profile]), until=until):
-        if done != "there":
-            print(f"{one.chapter}, {one.experiment.slug}: {done}", flush=True)
-    return 0
-
-
-def _listed(path: Path) -> bool:
-    """Print a line about a record; whether it is whole."""
-    from .records import RecordDamaged, Store
-
-    try:
-        run = Store(path.parent).run(path)
-    except RecordDamaged as damage:
-        print(f"  DAMAGED {damage}")
-        return False
-    made = f"{run.provenance['date'][:10]}, {run.provenance['seconds']:.0f} s, {run.provenance['device']}"
-    print(f"  {path.stem}: {len(run.history)} rows, {made}, {run.state}")
-    return True
-
-
-def _verified(path: Path, epochs: int) -> bool:
-    """Train the first epochs of a record anew and print the outcome; whether they agree."""
-    from .data import DataUnavailable
-    from .press.verify import verify
-    from .records import RecordDamaged
-
-    try:
-        result = verify(path, epochs=epochs)
-    except (RecordDamaged, DataUnavailable) as problem:
-        print(f"  NOT CHECKED {path.stem}: {problem}")
-        return False
-    print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}")
-    return result.agrees
+    return records_command(words, epochs=epochs, profile=profile, hours=hours)
 
 
 @verb("data", anywhere=True)

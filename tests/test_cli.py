@@ -101,7 +101,7 @@ def test_verify_names_what_it_could_not_check_and_goes_on(tmp_path, capsys, monk
     import torchvision
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    monkeypatch.setattr("lib.__main__.RECORDS", tmp_path)
+    monkeypatch.setattr("lib.press.recording.RECORDS", tmp_path)
     for pattern in ("circle*seed0*", "mnist*seed0*"):  # the first is measured alike on every processor
         whole = min((ROOT / "book" / "records").glob(pattern))
         (tmp_path / whole.name).write_bytes(whole.read_bytes())
@@ -117,7 +117,7 @@ def test_verify_names_what_it_could_not_check_and_goes_on(tmp_path, capsys, monk
 
 
 def test_a_damaged_record_is_named_and_the_others_are_listed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lib.__main__.RECORDS", tmp_path)
+    monkeypatch.setattr("lib.press.recording.RECORDS", tmp_path)
     whole = next((ROOT / "book" / "records").glob("digits79-*.parquet"))
     (tmp_path / "a.parquet").write_bytes(whole.read_bytes()[:500])
     (tmp_path / "b.parquet").write_bytes(whole.read_bytes())
