@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
-from . import playground, sweeps_page
+from . import explorers, playground, sweeps_page
 from .criteria import changes
 from .ledger import all_claims, ledger
 from .render import rendered
@@ -106,7 +106,9 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
     _write_in(source / "book" / "ledger.md", LEDGER_MARK, ledger(claims))
     _write_in(source / "book" / "criteria.md", CRITERIA_MARK, changes(claims))
     _write_in(source / "book" / "sweeps.md", SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps"))
+    sweeps_page.write_results(tables, source / "book" / "static" / "sweeps")
     playground.write_in(source / "book", source / "book" / "static")
+    explorers.write_in(source / "book", source / "book" / "static")
     if published:
         _write_buttons(source / "_config.yml", published)
 

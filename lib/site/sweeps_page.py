@@ -7,12 +7,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
+from ..sweeps.grid import find_sweep, load_sweep
+from ..sweeps.results import write_page
 from ..sweeps.store import RESERVED
 from ..words import listed
 from .render import rendered
@@ -110,6 +113,13 @@ def page(tables: Sequence[Collected], folder: Path) -> str:
             plt.close(drawn)
     told = [(one, _states(one), _provenance(one), _failures(one)) for one in tables]
     return rendered("sweeps.md.j2", tables=told, folder=folder.name).rstrip("\n")
+
+
+def write_results(tables: Iterable[Collected], folder: Path) -> None:
+    """A page of results for each table (``folder``/NAME.html): the reader chooses axes, curves, panels and points."""
+    folder.mkdir(parents=True)
+    for one in tables:
+        write_page(pa.Table.from_pandas(one.table), load_sweep(find_sweep(one.name)), folder / f"{one.name}.html")
 
 
 def _states(one: Collected) -> str:

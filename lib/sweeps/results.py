@@ -78,14 +78,14 @@ def _start(told: dict, sweep: Sweep) -> dict:
     """What the chart shows first: the sweep's own figure where it has one, else the first quantity over what varies."""
     place = {name: str(at) for at, name in enumerate(told["parameters"])}
     varied = [name for name in sweep.varied if name in place]
-    x, by = (varied or list(place) or [""])[0], ""
+    x, by, panel = (varied or list(place) or [""])[0], "", ""
     y = 0
     if sweep.figure:
-        x, by = sweep.figure.x, sweep.figure.by
+        x, by, panel = sweep.figure.x, sweep.figure.by, sweep.figure.panel
         wanted = f"{sweep.figure.name}: {sweep.figure.quantity}"
         y = told["quantities"].index(wanted) if wanted in told["quantities"] else 0
     log = bool(sweep.figure and sweep.figure.xscale == "log")
-    return {"y": y, "x": place.get(x, ""), "by": place.get(by, ""), "logx": log}
+    return {"y": y, "x": place.get(x, ""), "by": place.get(by, ""), "panel": place.get(panel, ""), "logx": log}
 
 
 def _plain(value: object) -> str | int | float | bool | None:

@@ -41,7 +41,7 @@ def test_a_page_has_each_point_and_number_and_opens_with_the_sweeps_figure(page)
     assert told["points"][1][-1] == "ValueError: no"
     assert told["quantities"] == ["c: q"]
     assert sorted(told["values"])[:4] == [[0, 0, 1.0], [0, 0, 2.0], [2, 0, 1.0], [2, 0, 2.0]]
-    assert told["start"] == {"y": 0, "x": "0", "by": "1", "logx": True}
+    assert told["start"] == {"y": 0, "x": "0", "by": "1", "panel": "", "logx": True}
 
 
 def test_a_page_asks_for_nothing_and_names_are_no_html(page):
@@ -95,11 +95,14 @@ const made = { exports: {} };
 new Function("module", "exports", "require", source)(made, made.exports, () => vega);
 const chart = new Function(page + "; return chart;")();
 const rows = [1, 2, 4].flatMap((x) => ["a", "b"].flatMap((by) => [1, 3].map((y) => ({ x, by, y: y * x }))));
-for (const [r, logx] of [[rows, true], [rows.map((one) => ({ ...one, x: "kind " + one.x })), false]]) {
-  const spec = made.exports.compile(chart(r, { x: "it's", y: "a.b[c]", by: "k\\"" }, logx, false)).spec;
+const nominal = rows.map((one) => ({ ...one, x: "kind " + one.x }));
+const halves = rows.map((one) => ({ ...one, panel: one.by }));
+for (const [r, logx, panel] of [[rows, true, ""], [nominal, false, ""], [halves, true, "p"]]) {
+  const spec = made.exports.compile(chart(r, { x: "it's", y: "a.b[c]", by: "k\\"", panel }, logx, false)).spec;
   const view = new vega.View(vega.parse(spec), { renderer: "none" });
   view.toSVG().then((svg) => {
-    console.log((svg.match(/aria-roledescription="point"/g) || []).length, svg.includes("a.b[c]"));
+    const count = (what) => (svg.match(what) || []).length, panels = count(/class="mark-symbol role-mark /g);
+    console.log(count(/aria-roledescription="point"/g), svg.includes("a.b[c]"), panels);
   });
 }
 """
@@ -111,6 +114,7 @@ def test_the_chart_has_a_mean_for_each_curve_and_place(tmp_path):
     done = subprocess.run([node, "-e", NODE, *files], capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert done.stderr == ""
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["6", "true"],
-        ["12", "true"],
-    ]  # nominal: a mark below each
+        ["6", "true", "1"],
+        ["12", "true", "2"],
+        ["6", "true", "2"],
+    ]  # nominal: a mark below each; two panels with a layer of points each

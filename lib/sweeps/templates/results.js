@@ -2,7 +2,7 @@
 // The page of a sweep's results: filters, a chart of any quantity over any parameter, a table. All data lie in #data.
 
 // Means over the values that share an x and a curve, and how far they reach, as a Vega-Lite chart.
-// `rows` have x, y and by: names that users chose are titles only, never fields.
+// `rows` have x, y, by and panel: names that users chose are titles only, never fields.
 function chart(rows, title, logx, logy) {
   const numbers = rows.every((row) => typeof row.x === "number");
   const positive = (key) => rows.every((row) => row[key] > 0);
@@ -10,13 +10,13 @@ function chart(rows, title, logx, logy) {
   const scaled = (log, key) => (log && positive(key) ? { type: "log" } : { type: "linear", zero: false });
   if (numbers) x.scale = scaled(logx, "x");
   const scale = scaled(logy, "y");
-  const y = (how, more) => ({ field: "y", type: "quantitative", aggregate: how, title: title.y, scale, ...more });
+  const axis = { titleLimit: title.panel ? 165 : 300 };
+  const y = (how, more) => ({ field: "y", type: "quantitative", aggregate: how, title: title.y, scale, axis, ...more });
   const color = title.by ? { color: { field: "by", type: "nominal", title: title.by } } : {};
   const shape = title.by ? { shape: { field: "by", type: "nominal", title: title.by } } : {};
   const spread = numbers ? { type: "area", opacity: 0.18 } : { type: "rule", opacity: 0.5 };
-  return {
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    width: 560, height: 320, background: "#ffffff", data: { values: rows },
+  const part = {
+    width: 560, height: title.panel ? 170 : 320,
     layer: [
       { mark: spread, encoding: { x, y: y("min"), y2: { field: "y", aggregate: "max" }, ...color } },
       { mark: numbers ? "line" : "point", encoding: { x, y: y("mean"), ...color } },
@@ -30,6 +30,11 @@ function chart(rows, title, logx, logy) {
       },
     ],
   };
+  const whole = {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json", background: "#ffffff", data: { values: rows },
+  };
+  if (!title.panel) return { ...whole, ...part };
+  return { ...whole, facet: { row: { field: "panel", type: "nominal", title: title.panel } }, spec: part };
 }
 
 function start(page, data) {
@@ -67,10 +72,13 @@ function start(page, data) {
 
   data.quantities.forEach((name, number) => at("y").append(option(number, name)));
   data.parameters.forEach((name, number) => { at("x").append(option(number, name)); });
-  at("by").append(option("", "none"));
-  data.parameters.forEach((name, number) => at("by").append(option(number, name)));
-  at("y").value = data.start.y; at("x").value = data.start.x; at("by").value = data.start.by; at("logx").checked = data.start.logx;
-  for (const id of ["y", "x", "by", "logx", "logy"]) at(id).addEventListener("input", draw);
+  for (const id of ["by", "panel"]) {
+    at(id).append(option("", "none"));
+    data.parameters.forEach((name, number) => at(id).append(option(number, name)));
+    at(id).value = data.start[id];
+  }
+  at("y").value = data.start.y; at("x").value = data.start.x; at("logx").checked = data.start.logx;
+  for (const id of ["y", "x", "by", "panel", "logx", "logy"]) at(id).addEventListener("input", draw);
 
   let sorted = null, down = false, shown = 200;
   const head = [...data.parameters, "state", "seconds", ...data.quantities];
@@ -111,18 +119,21 @@ function start(page, data) {
     plot(new Set(chosen));
   }
 
+  const named = (parameter, point) => (parameter === "" ? "" : word(data.points[point][parameter]));
   let drawing = 0;
   function plot(chosen) {
-    const number = ++drawing, y = +at("y").value, x = at("x").value, by = at("by").value;
+    const number = ++drawing, y = +at("y").value, x = at("x").value, by = at("by").value, panel = at("panel").value;
     const place = at("chart");
     if (!data.quantities.length || x === "") {
       place.textContent = data.quantities.length ? "No parameter was varied." : "No number was collected: there is nothing to draw.";
       return;
     }
     const rows = data.values.filter(([point, quantity]) => quantity === y && chosen.has(point)).map(([point, , found]) => (
-      { x: data.points[point][x], y: found, by: by === "" ? "" : word(data.points[point][by]) }));
-    const title = { x: data.parameters[x], y: data.quantities[y], by: by === "" ? "" : data.parameters[by] };
-    const caption = `${title.y} over ${title.x}${title.by ? `, a curve for each ${title.by}` : ""}: mean of the values of all ` +
+      { x: data.points[point][x], y: found, by: named(by, point), panel: named(panel, point) }));
+    const title = { x: data.parameters[x], y: data.quantities[y], by: by === "" ? "" : data.parameters[by],
+      panel: panel === "" ? "" : data.parameters[panel] };
+    const caption = `${title.y} over ${title.x}${title.by ? `, a curve for each ${title.by}` : ""}` +
+      `${title.panel ? `, a panel for each ${title.panel}` : ""}: mean of the values of all ` +
       "chosen points there, and from the least to the most as a band.";
     at("caption").textContent = rows.length ? caption : "None of the chosen points has this quantity.";
     const view = new vega.View(vega.parse(vegaLite.compile(chart(rows, title, at("logx").checked, at("logy").checked)).spec),
