@@ -1,0 +1,14 @@
+"""What is run when a machine with a CUDA card can be had, in the order of its worth: ``python -m tests.cuda STEP``.
+
+| step | what |
+| --- | --- |
+| correct | the card's numbers against float64 on the CPU; bf16 and compiled against fp32; repeatability; waits |
+| rates | the card's rates, and what share of them training, observing, the mixed step and replicas reach |
+| record | trainings at the paper's scale: ResNet-9, CNN, fully connected, widths |
+| resnet18 | learning from two gradients: scans of the mix, closed loops, width one half |
+| selective | the penalty on some classes |
+| suspects | the wrong labels of 25,000 photographs, end to end |
+
+It needs what `lib` computes with (torch, numpy, pandas, pyarrow, scikit-learn, scipy), and no Jupyter. Every result is
+written when it is there and not measured again; ``--dry`` runs everything at tiny size on a CPU.
+"""
