@@ -6,7 +6,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c requirements-tested.txt
 RUN := .venv/bin/python
 
-.PHONY: help install book test test-all bench lab clean
+.PHONY: help install book test test-all bench cuda lab clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ test-all: install  ## all of `test`, and what is slow: kills, browsers, sites, c
 
 bench: install  ## benchmarks, side by side in one run
 	$(RUN) -m lib bench
+
+cuda: install  ## with a CUDA card: check its numbers, measure its rates, record at the paper's scale
+	$(RUN) -m tests.cuda
 
 lab: install  ## open the notebooks in JupyterLab
 	$(RUN) -m pip install --quiet --disable-pip-version-check jupyterlab

@@ -9,6 +9,9 @@
 | selective | the penalty on some classes |
 | suspects | the wrong labels of 25,000 photographs, end to end |
 
-It needs what `lib` computes with (torch, numpy, pandas, pyarrow, scikit-learn, scipy), and no Jupyter. Every result is
-written when it is there and not measured again; ``--dry`` runs everything at tiny size on a CPU.
+It needs what `lib` computes with (torch, numpy, pandas, pyarrow, scikit-learn, scipy; for the last step Pillow) and
+no Jupyter, and of data MNIST and half of CIFAR-10: ``pack`` writes them in small files, which a machine without a
+network takes one by one into its data folder. Every result is written when it is there and not measured again: a
+command that was cut off, or that had no time for all (it then exits with 3), is given again with the same ``--out``.
+``--dry`` runs everything at tiny size on a CPU.
 """
