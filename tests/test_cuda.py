@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -45,36 +46,49 @@ def campaign(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", STEPS)
-def test_a_step_runs_dry_with_what_a_card_s_machine_has(step, tmp_path):
-    done = campaign(tmp_path, step, "--dry", "--seconds", "3000")
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory):
+    """The whole campaign at tiny size: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("campaign")
+    done = campaign(folder, "--dry")
     assert done.returncode == 0, done.stdout + done.stderr
-    results = read(tmp_path / "out" / f"{step}.json")
-    assert results
-    assert all("error" not in found and found["seconds"] >= 0 for found in results.values())
-    if step in ("rates", "record", "resnet18", "selective"):
-        assert any(found.get("expected", 0) > 0 for found in results.values())
-        assert "expected" in done.stdout
-    again = campaign(tmp_path, step, "--dry", "--seconds", "3000")
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("done before") == len(results) - (step == "rates")  # the card's rates are said
-    assert read(tmp_path / "out" / f"{step}.json") == results
+    return folder, done.stdout
 
 
 @pytest.mark.slow
-def test_records_of_the_campaign_are_records_of_the_book(tmp_path):
-    import zipfile
+def test_every_step_runs_dry_with_what_a_machine_with_a_card_has(dry):
+    folder, printed = dry
+    for step in STEPS:
+        results = read(folder / "out" / f"{step}.json")
+        assert results, step
+        assert all("error" not in found and found["seconds"] >= 0 for found in results.values()), step
+        if step in ("rates", "record", "resnet18", "selective"):
+            assert any(found.get("expected", 0) > 0 for found in results.values()), step
+    assert "% of the rate" in printed
 
-    assert campaign(tmp_path, "record", "--dry").returncode == 0
-    with zipfile.ZipFile(tmp_path / "out" / "records.zip") as held:
-        held.extractall(tmp_path / "records")
-    names = sorted(path.name for path in (tmp_path / "records").iterdir())
-    assert len(names) == len(read(tmp_path / "out" / "record.json"))
-    history, provenance = read_record(tmp_path / "records" / names[0])
-    assert len(history) == 3
-    assert provenance["tf32"] is False
-    assert provenance["key"] in names[0]
+
+@pytest.mark.slow
+def test_the_same_command_does_nothing_twice(dry):
+    folder, _ = dry
+    before = {step: read(folder / "out" / f"{step}.json") for step in STEPS}
+    again = campaign(folder, "--dry")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("done before") == sum(map(len, before.values())) - 1  # the card's rates are said
+    assert {step: read(folder / "out" / f"{step}.json") for step in STEPS} == before
+
+
+@pytest.mark.slow
+def test_records_of_the_campaign_are_records_of_the_book(dry, tmp_path):
+    folder, _ = dry
+    with zipfile.ZipFile(folder / "out" / "records.zip") as held:
+        held.extractall(tmp_path)
+    found = [read_record(path) for path in sorted(tmp_path.iterdir())]
+    kept = [name for step in ("record", "resnet18", "selective") for name in read(folder / "out" / f"{step}.json")]
+    assert len(found) == sum("published" not in name for name in kept)
+    for history, provenance in found:
+        assert len(history)
+        assert provenance["tf32"] is False
+        assert any(name.endswith(provenance["key"]) for name in kept)
 
 
 def test_without_a_card_it_says_so(tmp_path):

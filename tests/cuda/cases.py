@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor, nn
 
 from lib.beyond import scans
 from lib.beyond.replicas import together
@@ -51,6 +52,11 @@ WAYS = {
         Way("bf16, channels last, compiled", "bfloat16", compile=True, channels_last=True),
         Way("bf16, channels last, graph", "bfloat16", channels_last=True, played=True),
     ),
+    "resnet18, mixed step": (
+        Way("fp32"), Way("tf32", tf32=True), Way("bf16", "bfloat16"),
+        Way("bf16, channels last", "bfloat16", channels_last=True),
+        Way("bf16, channels last, compiled", "bfloat16", compile=True, channels_last=True),
+    ),
 }  # fmt: skip
 
 
@@ -83,8 +89,22 @@ def made(case: Case, way: Way, settings: Settings) -> tuple[Experiment, Prepared
     return one, prepare(one, Machine(settings.device.type, channels_last=way.channels_last), task=task)
 
 
-def dual_of(runs: scans.DualRuns, members: list[Member], task: Task, device: torch.device) -> Dual:
+class ChannelsLast(nn.Module):
+    """Images in the memory layout that convolutions on a card like; the layers after it keep to it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def dual_of(
+    runs: scans.DualRuns, members: list[Member], task: Task, device: torch.device, way: Way = Way("fp32")
+) -> Dual:
     """The members' networks before their first step on images of our own."""
-    module = together(scans.networks_of(runs, members, task)).to(device)
+    networks = scans.networks_of(runs, members, task)
+    if way.channels_last:
+        networks = [nn.Sequential(ChannelsLast(), *network) for network in networks]
+    module = together(networks).to(device)
+    module = torch.compile(module) if way.compile else module
     tasks = dict.fromkeys((member.seed for member in members), task.to(device))
     return Dual(module, runs.dual, Samples(tasks, members, runs.dual, runs.pool, runs.augment))

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 
 from lib.beyond.presets import two_gradients
+from lib.beyond.two_gradients import Dual
 from lib.experiments import Experiment, Prepared, generator
 from lib.models import ModelConfig
 from lib.train import run_epoch
@@ -60,27 +61,37 @@ def measured(case: Case, way: Way, settings: Settings, rates: Rates) -> dict:
     }  # fmt: skip
 
 
-def mixed_step(settings: Settings, rates: Rates, precision: str) -> dict:
+def mixed_step(settings: Settings, rates: Rates, way: Way) -> dict:
     """An epoch of the ResNet-18's mixed step with K = 1, both gradients in each step, on 25,000 images."""
     n = settings.pick(25_000, 64)
     one = replace(two_gradients("paper", refresh=1), augment=True)
     if settings.dry:
         one = replace(one, model=replace(one.model, widths=(4,)), dual=replace(one.dual, batch_size=32))
     member, task = one.members(0)[0], random_task(n, settings.pick((3, 32, 32), (3, 8, 8)), 10)
-    dual = dual_of(one, [member], task, settings.device)
+    work = one_step(dual_of(one, [member], task, settings.device)).times(n / min(one.dual.batch_size, n))
+    dual = dual_of(one, [member], task, settings.device, way)
     mix = torch.full((1, 1), 0.5, device=settings.device)
-    batch = next(iter(dual.samples.batches(one.dual.batch_size)))
-    work = work_of(lambda: dual.step(batch, mix, 0.1)).times(n / batch.shape[1])
     # the cache would keep casts of weights that the next step has changed
-    half = torch.autocast(settings.device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
-    with half:
+    half = torch.autocast(
+        settings.device.type, torch.bfloat16, enabled=way.precision == "bfloat16", cache_enabled=False
+    )
+    with half, tf32(way.tf32):
         seconds = timed(lambda: dual.epoch(mix, 0.1), settings.device, settings.pick(3, 1))
+    precision = "tf32" if way.tf32 else way.precision
     expected = work.seconds(rates, precision)
     of_products = work.flops / getattr(rates, precision) / seconds
     return {
         "seconds": seconds, "expected": expected, "share": expected / seconds, "launches alone": work.launched(rates),
         "of the matrix rate": of_products, "goal": 0.5, "met": seconds <= 0.5 or of_products >= 0.35,
     }  # fmt: skip
+
+
+def one_step(dual: Dual) -> Work:
+    """Of a step on a batch."""
+    batch = next(iter(dual.samples.batches(dual.config.batch_size)))
+    mix = torch.full((1, 1), 0.5, device=batch.device)
+    dual.module.train()
+    return work_of(lambda: dual.step(batch, mix, 0.1))
 
 
 def replicas(settings: Settings, model: ModelConfig, batch: int, images: int) -> dict:
@@ -100,16 +111,18 @@ def replicas(settings: Settings, model: ModelConfig, batch: int, images: int) ->
 
 def jobs(settings: Settings, rates: Rates) -> Iterator[tuple[str, Callable[[], dict]]]:
     """All of it, the first ways of all networks first."""
-    some = cases(settings)
+    some = {case.name: case for case in cases(settings)}
     for rank in range(max(map(len, WAYS.values()))):
-        for case in some:
-            if rank < len(WAYS[case.name]) and not (settings.dry and WAYS[case.name][rank].compile):
-                way = WAYS[case.name][rank]
-                what = f"{case.name}, {case.images} images, {way.name}"
-                yield what, lambda case=case, way=way: measured(case, way, settings, rates)
+        for name, ways in WAYS.items():
+            way = ways[rank] if rank < len(ways) else None
+            if way is None or (settings.dry and way.compile):  # compiling takes a CPU half a minute
+                continue
+            if name in some:
+                what = f"{name}, {some[name].images} images, {way.name}"
+                yield what, partial(measured, some[name], way, settings, rates)
+            else:
+                yield f"{name}, {way.name}", partial(mixed_step, settings, rates, way)
         if rank == 0:
-            for precision in ("float32", "bfloat16"):
-                yield f"resnet18, mixed step, {precision}", lambda p=precision: mixed_step(settings, rates, p)
             large = (ModelConfig((512, 512)), 256, settings.pick(12_214, 128))
             small = (ModelConfig((64, 64), batch_norm=True), 64, settings.pick(5000, 128))
             yield "32 replicas of the fcn against one", partial(replicas, settings, *large)
