@@ -14,14 +14,12 @@ from pathlib import Path
 
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
-from . import explorers, playground, sweeps_page
+from . import explorers, finish, front, ledger, playground, sweeps_page
 from .criteria import changes
-from .ledger import all_claims, ledger
 from .render import rendered
 
 RUNS = BUILD / "ledger"  # chapters as `make book` ran them: ledger/<profile>/<chapter>.ipynb
 SOURCE = BUILD / "source"
-LEDGER_MARK = "<!-- ledger -->"
 SWEEPS_MARK = "<!-- sweeps -->"
 CRITERIA_MARK = "<!-- criteria -->"
 SETUP = 'import sys; sys.path += [".", "..", "../.."]  # the book\'s folder: run this inside it  # fmt: skip'
@@ -61,6 +59,7 @@ def build(published: Published | None = None, runs: Path | None = None) -> Path:
     index = BUILD / "html" / "index.html"
     if not index.exists():
         raise SiteProblem(f"jupyter-book made no {index}:\n{done.stdout}\n{done.stderr}")
+    finish.finish(index.parent, *([published.repository, published.branch] if published else []))
     return index
 
 
@@ -102,8 +101,9 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
     tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
-    claims = all_claims(runs)
-    _write_in(source / "book" / "ledger.md", LEDGER_MARK, ledger(claims))
+    claims = ledger.all_claims(runs)
+    ledger.write_in(source / "book", claims)
+    front.write_in(source / "book")
     _write_in(source / "book" / "criteria.md", CRITERIA_MARK, changes(claims))
     _write_in(source / "book" / "sweeps.md", SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps"))
     sweeps_page.write_results(tables, source / "book" / "static" / "sweeps")
@@ -148,5 +148,7 @@ def _write_buttons(config: Path, published: Published) -> None:
         f"url: {published.repository}\n  branch: {published.branch}\n\n"
         'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n'
     )
-    text = text.replace(wanted, buttons).replace("use_repository_button: false", "use_repository_button: true")
+    text = text.replace(wanted, buttons)
+    for button in ("repository", "issues", "edit_page"):
+        text = text.replace(f"use_{button}_button: false", f"use_{button}_button: true")
     config.write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters
 from lib.press.claims import claims_of
-from lib.site import build, ledger, playground
+from lib.site import build, front, ledger, playground
 from lib.site.build import SETUP, Published, SiteProblem, cell_problems, copy_notebooks, stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -63,6 +63,7 @@ def small(tmp_path, monkeypatch):
     folder.mkdir()
     for module in (build, ledger, chapters):
         monkeypatch.setattr(module, "NOTEBOOKS", folder)
+    monkeypatch.setattr(front, "found", lambda claims: ["It was found."])  # which tells of the whole book's claims
     cells = [
         new_markdown_cell("# Tiny\n\nOne line: naïve."),
         new_code_cell(f"{SETUP}\nfrom lib.press import chapters", execution_count=1),
@@ -83,15 +84,20 @@ def test_staging_writes_the_address_in_and_leaves_the_sources_alone(small, tmp_p
     pages = {
         path.name: path.read_text(encoding="utf-8")
         for path in (tmp_path / "source").rglob("*.*")
-        if path.suffix != ".png"
+        if path.suffix not in (".png", ".woff2")
     }
     assert '"https://github.com/owner/book", "abc123"' in "".join(
         json.loads(pages["01_tiny.ipynb"])["cells"][1]["source"]
     )
     assert "url: https://github.com/owner/book" in pages["_config.yml"]
     assert "colab_url" in pages["_config.yml"]
-    assert "| profile |" in pages["ledger.md"]
-    assert build.LEDGER_MARK not in pages["ledger.md"]
+    assert "use_edit_page_button: true" in pages["_config.yml"]
+    assert "use_issues_button: true" in pages["_config.yml"]
+    assert 'class="lg-table"' in pages["ledger.md"]
+    assert ledger.MARK not in pages["ledger.md"]
+    assert json.loads(pages["claims.json"]) == []
+    assert "@misc{cleanprioritybook" in pages["index.md"]
+    assert not {front.FOUND_MARK, front.CITE_MARK} & set(pages["index.md"].splitlines())
     assert "| sweep | points |" in pages["sweeps.md"]
     assert build.SWEEPS_MARK not in pages["sweeps.md"]
     for name in ("playground.md", "index.md"):
@@ -255,19 +261,53 @@ def test_every_page_can_be_opened_in_colab_and_every_link_inside_leads_somewhere
 
 
 @pytest.mark.slow
-def test_the_ledger_page_lists_every_kept_claim(built):
+def test_each_claim_of_a_chapter_and_its_row_in_the_ledger_lead_to_each_other(built):
     page = (built / "book" / "ledger.html").read_text(encoding="utf-8")
-    kept = [
-        claim
-        for name in chapters.names()
-        for claim in claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")))
-    ]
-    assert page.count("ledger-entry") == len({(claim.chapter, claim.id) for claim in kept})
-    for claim in kept:
-        shown = f"at <code>{claim.profile}</code> ({claim.passed}, {claim.seeds} {claim.each}"
-        assert shown in page
-        assert html.escape(claim.values(), quote=False) in html.unescape(page).replace("<", "&lt;").replace(">", "&gt;")
-    assert build.LEDGER_MARK not in page
+    every = 0
+    for name in chapters.names():
+        told = claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")))
+        chapter = (built / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+        cards = chapter.split('<div id="claim-')[1:]
+        assert len(cards) == len(told)
+        for card, claim in zip(cards, told, strict=True):
+            place = f"claim-{name[:2]}-{claim.id.replace('.', '-')}"
+            assert card.startswith(f'{place[6:]}" class="claim ')
+            assert f'href="../book/ledger.html#{place}"' in card
+            assert html.escape(claim.says) in card
+            row = page.split(f'<tr id="{place}"')[1].split("</tr>")[0]
+            assert f'href="../notebooks/{name}.html#{place}"' in row
+            assert html.escape(claim.says) in row
+        every += len(told)
+    assert len(re.findall(r'<tr id="claim-', page)) == every
+    assert len(json.loads((built / "_static" / ledger.DOWNLOAD).read_text(encoding="utf-8"))) == every
+
+
+@pytest.mark.slow
+def test_every_page_says_what_it_is_to_those_who_link_to_it(built):
+    said = {}
+    for path in built.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        if "_static" in path.parts or path == built / "index.html":
+            continue
+        for name in ("description", "og:title", "og:description", "og:image", "twitter:card"):
+            (found,) = re.findall(rf'<meta (?:name|property)="{name}" content="([^"]+)">', text)
+            said.setdefault(name, []).append(found)
+        (icon,) = re.findall(r'<link rel="icon" href="([^"?]+)', text) or re.findall(
+            r'rel="shortcut icon" href="([^"?]+)', text
+        )
+        assert (path.parent / icon).exists()
+    assert max(map(len, said["description"])) <= 202
+    chapters_alone = [one for one in said["description"] if len(one) > 60]
+    assert len(set(chapters_alone)) == len(chapters_alone) >= len(chapters.names())
+    assert set(said["og:image"]) == {"https://raw.githubusercontent.com/owner/book/main/book/static/card.png"}
+    assert (ROOT / "book" / "static" / "card.png").exists()
+
+
+@pytest.mark.slow
+def test_edit_and_issue_links_lead_to_the_address(built):
+    page = (built / "notebooks" / "02_binary_dynamics.html").read_text(encoding="utf-8")
+    assert "https://github.com/owner/book/edit/main/notebooks/02_binary_dynamics.ipynb" in page
+    assert "https://github.com/owner/book/issues/new?" in page
 
 
 @pytest.mark.slow
