@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..paths import NOTEBOOKS
 from ..press.claims import Claim, gather
+from . import icons
 from .ledger import anchor
 from .render import rendered
 
@@ -18,9 +19,6 @@ CARD = "card.png"  # the picture that others show beside a link to a page, among
 SEARCH_TEXTS = "search-texts.js"
 CLAIM = re.compile(r'<div class="claim claim-[a-z-]+"')
 IMAGE = re.compile(r"<img [^>]*>")
-ICONS = re.compile(
-    r'<script src="[^"]*fontawesome\.js[^"]*"></script>'
-)  # a second set: the theme's fonts have them all
 NOT_WORDS = re.compile(r'<(script|style|svg|template)\b.*?</\1>|<!--.*?-->|<a class="headerlink".*?</a>', re.S)
 LONGEST = 200  # characters of a description
 
@@ -34,6 +32,7 @@ def finish(site: Path, repository: str = "", branch: str = "main") -> None:
 
     ``repository``: its https address where the book is published; without it the picture's address is relative.
     """
+    icons.trim(site)
     told: dict[str, list[list[str]]] = {}
     for path in sorted(site.rglob("*.html")):
         text = path.read_text(encoding="utf-8")
@@ -49,7 +48,7 @@ def finish(site: Path, repository: str = "", branch: str = "main") -> None:
         card = f"{root}_static/{CARD}"
         if repository:
             card = f"{repository.replace('github.com', 'raw.githubusercontent.com')}/{branch}/book/static/{CARD}"
-        text = with_description(ICONS.sub("", text), description(article), card)
+        text = with_description(icons.SCRIPT.sub("", text), description(article), card)
         if place == "search":
             scripts = "".join(f'<script src="_static/{name}"></script>\n' for name in (SEARCH_TEXTS, "search.js"))
             text = text.replace("</head>", f"{scripts}</head>", 1)
@@ -83,7 +82,8 @@ def plain(part: str) -> str:
     """The words of HTML, in one line."""
     part = NOT_WORDS.sub(" ", part)
     part = re.sub(r"</?(span|a|em|strong|code|b|i|sub|sup|small)\b[^>]*>", "", part)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", part)).split())
+    words = html.unescape(re.sub(r"<[^>]*>", " ", part))
+    return " ".join(re.sub(r"\\[()\[\]]", "", words).split())  # nor the marks of formulas
 
 
 def sections(article: str) -> list[list[str]]:
@@ -97,7 +97,6 @@ def description(article: str) -> str:
     """The first paragraph of a page in at most LONGEST characters, cut at a word."""
     found = (plain(one) for one in re.findall(r"<p>(.*?)</p>", article, re.S))
     text = next((one for one in found if len(one) > 40), "")
-    text = text.replace(r"\(", "").replace(r"\)", "")
     return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " …"
 
 

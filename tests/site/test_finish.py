@@ -1,9 +1,15 @@
 """What is done to built pages, on pages of a few lines."""
 
+import re
+import shutil
+from pathlib import Path
+
+import pydata_sphinx_theme
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image
 
-from lib.site import finish
+from lib.site import finish, icons
 from lib.site.finish import PageProblem, description, plain, sections, with_description, with_lazy_images, with_links
 from tests.site.test_ledger import claim
 
@@ -59,11 +65,44 @@ def test_pictures_after_the_first_are_lazy_and_keep_their_place(tmp_path):
     assert logo == 'src="_static/logo.png">'
 
 
-def test_icons_that_come_twice_and_pages_without_an_article_do_no_harm(tmp_path):
+def test_pages_are_changed_in_their_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(icons, "trim", lambda site: None)
     (tmp_path / "_static").mkdir()
-    (tmp_path / "a.html").write_text('<head><title>A</title><script src="s/fontawesome.js?d=1"></script></head>')
+    script = '<script src="s/fontawesome.js?d=1"></script>'
+    (tmp_path / "a.html").write_text(f"<head><title>A</title>{script}</head>")
+    (tmp_path / "_static" / "part.html").write_text("<head></head>")
     finish.finish(tmp_path)
     page = (tmp_path / "a.html").read_text()
     assert "fontawesome" not in page
     assert '<meta property="og:image" content="_static/card.png">' in page
+    assert (tmp_path / "_static" / "part.html").read_text() == "<head></head>"
     assert (tmp_path / "_static" / finish.SEARCH_TEXTS).read_text().startswith('const BOOK_TEXTS = {"a": []}')
+
+
+@pytest.fixture
+def themed(tmp_path):
+    """A site of one page with the theme's own files."""
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+    shutil.copytree(theme, tmp_path / "_static")
+    (tmp_path / "a.html").write_text('<i class="fa-solid fa-moon"></i><i class="fab fa-github"></i>')
+    return tmp_path
+
+
+def test_icons_that_no_page_shows_are_dropped_and_the_others_kept(themed):
+    before = sum(path.stat().st_size for path in (themed / icons.FONTS).glob("*.woff2"))
+    icons.trim(themed)
+    fonts = list((themed / icons.FONTS).iterdir())
+    assert {path.suffix for path in fonts} == {".woff"}
+    assert sum(path.stat().st_size for path in fonts) < before / 10
+    style = (themed / icons.STYLE).read_text(encoding="utf-8")
+    assert '.fa-moon:before{content:"\\f186"}' in style
+    assert ".fa-anchor:before" not in style
+    kept = {}
+    for path in fonts:
+        with TTFont(path) as font:
+            kept[path.stem] = font.getBestCmap()
+    assert 0xF186 in kept["fa-solid-900"]
+    assert 0xF09B in kept["fa-brands-400"]  # github
+    assert 0xF13D not in kept["fa-solid-900"]  # anchor
+    for name in re.findall(r"url\(\.\./vendor/fontawesome/webfonts/([^)]+)\)", style):
+        assert (themed / icons.FONTS / name).exists()
