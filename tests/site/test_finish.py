@@ -65,6 +65,19 @@ def test_pictures_after_the_first_are_lazy_and_keep_their_place(tmp_path):
     assert logo == 'src="_static/logo.png">'
 
 
+def test_what_says_its_name_is_called_by_no_other():
+    page = finish.well_named(
+        '<button class="btn search-button-field x" aria-label="Search" title="s">Search Ctrl+K</button>'
+        '<button class="btn sidebar-toggle" aria-label="Search">i</button>'
+        '<summary aria-label="Toggle hidden content">Show code</summary><div role="list" class="citation-list">'
+    )
+    assert page == (
+        '<button class="btn search-button-field x" title="s">Search Ctrl+K</button>'
+        '<button class="btn sidebar-toggle" aria-label="Search">i</button>'
+        '<summary>Show code</summary><div class="citation-list">'
+    )
+
+
 def test_pages_are_changed_in_their_place(tmp_path, monkeypatch):
     monkeypatch.setattr(icons, "trim", lambda site: None)
     (tmp_path / "_static").mkdir()
