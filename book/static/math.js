@@ -20,7 +20,7 @@
     const [tex, displayMode] = read(element.textContent);
     element.textContent = "";
     const place = document.createElement("span");
-    katex.render(tex, place, { displayMode, throwOnError: false });
+    katex.render(tex, place, { displayMode, throwOnError: false, strict: "ignore" });
     element.append(...(number ? [number, place] : [place]));
   }
 

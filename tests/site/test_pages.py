@@ -213,7 +213,7 @@ def test_a_search_from_a_file_shows_the_match(built, tmp_path, asked):
         page.until("document.querySelectorAll('ul.search li .context').length > 5")
         marked = page.evaluate("[...document.querySelectorAll('ul.search li mark')].map((one) => one.textContent)")
         assert len(marked) > 5
-        assert {one.lower() for one in marked} <= {asked, *asked.split(), "gradient"}
+        assert all(any(word.startswith(one.lower()) for word in asked.split()) for one in marked)  # a word or its stem
         link = page.evaluate("document.querySelector('ul.search li a').href")
         assert on_disk(link).exists()
         assert [one for one in page.console if "invalid theme mode" not in one] == []
