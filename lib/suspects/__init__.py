@@ -1,10 +1,11 @@
 """Which labels are wrong: the mechanism of the paper as a tool.
 
-In five lines::
+In a few lines::
 
     from clean_priority.suspects import from_folder, judge, write_gallery  # in the book: lib.suspects
     samples = from_folder("photographs/")  # a folder a class; from_arrays for images, embeddings and labels
     found = judge(samples)  # one training, as a Recipe says; with model=, of a network of one's own
+    found = judge_features(samples)  # of embeddings: no training, each sample asked for by all others
     print(*found.lines())  # how many labels are wrong, and which classes are taken for which
     found.table.sort_values("label_quality").head(20)  # a row a sample, the most suspicious first
     write_gallery(found.table, samples, "suspects.html", summary=found.lines())  # a page to look at and mark in
@@ -32,6 +33,7 @@ __all__ = [
     "from_folder",
     "from_table",
     "judge",
+    "judge_features",
     "judge_probabilities",
     "read_samples",
     "write_gallery",
@@ -47,6 +49,7 @@ def __getattr__(name: str) -> Any:
     from .command import find_suspects
     from .early_stop import Recipe
     from .estimator import LabelQuality
+    from .features import judge_features
     from .gallery import write_gallery
     from .judgement import judge
     from .probabilities import find_label_issues, judge_probabilities

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .early_stop import Recipe
+from .features import asks_for_training, judge_features
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
 from .probabilities import judge_probabilities
@@ -42,7 +43,8 @@ def find_suspects(
 
     ``source``, columns and ``root`` are those of `read_samples`; ``network`` to
     ``held_out``, ``seed`` and ``device`` those of `Recipe`; ``layers`` is that of
-    `judge` (None: its own default). ``limit``: suspects in the gallery, which is
+    `judge` (None: its own default). Embeddings and columns of numbers train no network unless one of these asks for
+    it: they are judged by regression (`judge_features`). ``limit``: suspects in the gallery, which is
     left out where ``gallery`` is False. ``tell`` gets what is said on the way,
     lines of text.
     What was interrupted, or could not be written, goes on from where it was if it is called again.
@@ -67,6 +69,8 @@ def find_suspects(
     checkpoint = out / "checkpoint.pt"
     if samples.pred_probs is not None:
         found = judge_probabilities(samples)
+    elif samples.embedded and not asks_for_training(recipe, layers):
+        found = judge_features(samples, seed)
     else:
         found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
     for note in found.notes[len(samples.notes) :]:

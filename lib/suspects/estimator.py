@@ -8,14 +8,17 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from .early_stop import Recipe
+from .features import asks_for_training, judge_features
 from .judgement import judge
 from .read import from_arrays
 from .tangents import TAIL
 
 
 class LabelQuality(BaseEstimator):
-    """How good each label is, by one training that stops by itself.
+    """How good each label is.
 
+    Embeddings are judged by regression, each sample left out (`judge_features`); images, and embeddings where one of
+    ``network``, ``epochs``, ``held_out`` and ``layers`` asks for it, by one training that stops by itself (`judge`).
     Parameters are those of `Recipe`, and ``layers`` that of `judge`.
 
     After ``fit(X, y)``: ``label_quality_`` [n], from 0 for the most suspicious label to 1, ``probability_wrong_`` [n],
@@ -26,7 +29,7 @@ class LabelQuality(BaseEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> found = make_pipeline(StandardScaler(), LabelQuality(epochs=5)).fit(*load_iris(return_X_y=True))[-1]
+    >>> found = make_pipeline(StandardScaler(), LabelQuality()).fit(*load_iris(return_X_y=True))[-1]
     >>> found.label_quality_.shape
     (150,)
     """
@@ -51,8 +54,13 @@ class LabelQuality(BaseEstimator):
         """Judge the labels ``y`` of ``X``, embeddings or images as `from_arrays` takes them, or a sparse matrix."""
         settings = self.get_params()
         layers = settings.pop("layers")
+        recipe = Recipe(**settings)
+        recipe.validate()
         labelled = from_arrays(X.toarray() if issparse(X) else X, y)
-        self.suspects_ = judge(labelled, Recipe(**settings), layers=layers, progress=False)
+        if labelled.embedded and not asks_for_training(recipe, layers):
+            self.suspects_ = judge_features(labelled, self.seed)
+        else:
+            self.suspects_ = judge(labelled, recipe, layers=layers, progress=False)
         table = self.suspects_.table
         first = np.unique(labelled.labels.numpy(), return_index=True)[1]  # every class occurs
         self.classes_ = np.asarray(y)[first]

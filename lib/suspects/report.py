@@ -46,7 +46,7 @@ class Suspects:
     probability that a sample of the row's class was given the column's label,
     with ``transition_low`` and ``transition_high``. ``cost``: seconds and epochs.
     ``contradicted``: the share that was counted, where the labels held out say that fewer are wrong
-    and ``noise_rate`` is the most likely one of theirs (`lib.suspects.rate`).
+    and ``noise_rate`` is the most likely one of theirs (`lib.suspects.rate`). ``remarks``: more sentences on the noise.
     """
 
     table: pd.DataFrame
@@ -59,6 +59,7 @@ class Suspects:
     history: list[dict[str, float]]
     cost: dict[str, float]
     contradicted: float | None = None
+    remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The whole in sentences."""
@@ -76,6 +77,7 @@ class Suspects:
                 "are wrong: the noise rate is theirs, the most likely one if wrong labels may be any class, whatever "
                 "the sample, and the network is unsure where it errs."
             )
+        lines += self.remarks
         if weak := self._weakness():
             lines.append(weak)
         believed = self.table["predicted_label"].value_counts()

@@ -208,3 +208,15 @@ def test_what_fails_after_the_training_costs_no_training(source, tmp_path, capsy
     whole, again = ((tmp_path / name / "suspects.csv").read_bytes() for name in ("whole", "out"))
     assert whole == again
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_embeddings_are_judged_by_regression_unless_a_network_is_asked_for(tmp_path):
+    images, labels = load_digits(return_X_y=True)
+    np.savez(tmp_path / "digits.npz", embeddings=images[:300], labels=labels[:300])
+    said = []
+    found = find_suspects(tmp_path / "digits.npz", out=tmp_path / "out", tell=said.append)
+    assert found.history == []
+    assert "training" not in "\n".join(said).lower()
+    assert len(pd.read_csv(tmp_path / "out" / "suspects.csv")) == 300
+    asked = find_suspects(tmp_path / "digits.npz", out=tmp_path / "net", tell=said.append, epochs=1, gallery=False)
+    assert len(asked.history) == 1

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lib.suspects import LabelQuality, estimator, from_arrays, judge
+from lib.suspects import LabelQuality, estimator, from_arrays, judge, judge_features
 from lib.suspects.early_stop import Recipe
 
 DRAWS = np.random.default_rng(0)
@@ -30,6 +30,15 @@ def test_it_says_what_the_function_says():
     assert found.classes_.tolist() == [0, 1, 2]
     assert found.n_features_in_ == 6
     assert WRONG[np.argsort(found.label_quality_)[:10]].mean() > 0.8
+
+
+def test_embeddings_are_judged_without_a_training_unless_one_is_asked_for():
+    found = LabelQuality(seed=2).fit(X, GIVEN)
+    table = judge_features(from_arrays(X, GIVEN), 2).table
+    assert np.array_equal(found.label_quality_, table["label_quality"])
+    assert found.suspects_.history == []
+    assert LabelQuality(epochs=1, device="cpu").fit(X, GIVEN).suspects_.history
+    assert LabelQuality(epochs=1, device="cpu").fit(X.reshape(240, 2, 3), GIVEN).suspects_.history
 
 
 @pytest.mark.parametrize("names", [np.array(["b", "a", "c"]), np.array([10, 9, -1]), np.array([True, False, True])])
