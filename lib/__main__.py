@@ -226,6 +226,14 @@ def sweep(**options: object) -> int:
     "--label-column", metavar="NAME", help="Of a table (default: label), or array of a .npz (default: labels)."
 )
 @click.option("--root", type=PATH, metavar="DIR", help="That paths in a .csv begin from (default: its own).")
+@click.option(
+    "--text-column", metavar="NAME", help="Of a table: texts, which sentence-transformers turns into features."
+)
+@click.option(
+    "--features", metavar="NAME",
+    help="A pretrained network that looks at the images: torchvision's NAME, or timm/NAME; of texts, a name or folder.",
+)  # fmt: skip
+@click.option("--weights", type=PATH, metavar="FILE", help="Of that network, a state dict (default: published ones).")
 @click.option("--out", type=PATH, default=Path("suspects"), show_default=True, metavar="DIR")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote into --out.")
 @click.option("--network", default="auto", show_default=True, help="auto, fcn, cnn or resnet9; auto: by the data.")
@@ -249,15 +257,18 @@ def suspects(**options: object) -> None:
       a .npz          with arrays images (or embeddings, or inputs) and labels; with pred_probs, a model's own
                       out-of-sample probabilities [n, classes], these judge the labels and nothing is trained
 
-    One network is trained on the labels as they are, and stops by itself; then every label is judged. Written into
-    --out: suspects.csv (a row a sample, the most suspicious first), noise.json (noise rate and transition matrix, with
-    intervals) and suspects.html (a gallery to look at, filter and mark in; one file). Stop it at any moment: the same
-    command goes on from where it was.
+    Of images, one network is trained on the labels as they are, and stops by itself; then every label is judged.
+    Embeddings, columns of numbers, and what a pretrained network sees (--features, kept and gone on with where it was
+    stopped) are judged without a training. Written into --out: suspects.csv (a row a sample, the most suspicious
+    first), noise.json (noise rate and transition matrix, with intervals) and suspects.html (a gallery to look at,
+    filter and mark in; one file). Stop it at any moment: the same command goes on from where it was.
 
     \b
     examples:
     python -m lib suspects photographs/
     python -m lib suspects labels.csv --image-column file --label-column class --root photographs/
+    python -m lib suspects photographs/ --features efficientnet_b0
+    python -m lib suspects reviews.csv --text-column review --label-column stars
     python -m lib suspects embeddings.npz --out judged --no-gallery
     """
     from .suspects.command import find_suspects

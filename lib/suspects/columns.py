@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .classes import MISSING, some
-from .read import Labelled, from_arrays
+from .pretrained import Extractor, extracted
+from .read import Labelled, check_labels, from_arrays
+from .tables import read_table
 
+SHOWN = 200  # letters of a text by which it is called
 KINDS = 20  # different words in a column that become columns of 0 and 1
 
 
@@ -51,6 +55,25 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
         notes.append(f"Columns left out, which are constant, count rows, or hold other than numbers: {some(out)}.")
     labelled = from_arrays(features, table[label_column], kind="embeddings")
     return replace(labelled, notes=(*notes, *labelled.notes))
+
+
+def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, folder: Path) -> Labelled:
+    """Samples from a table's column of texts, as ``by`` sees them; what it saw is kept in ``folder``.
+
+    The index is each row's number, counted from 0, and the beginning of its text. Raises ValueError for missing
+    columns, empty texts and what ``from_arrays`` refuses, before any text is looked at.
+    """
+    table = read_table(path)
+    for column in (text_column, label_column):
+        if column not in table.columns:
+            raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
+    texts = table[text_column].astype("string").fillna("").str.strip().tolist()
+    if empty := [row for row, text in enumerate(texts) if not text]:
+        raise ValueError(f"{path}: {len(empty)} rows have no text, the first are {some(empty)} (counted from 0)")
+    labels = table[label_column].tolist()
+    check_labels(labels)
+    index = [f"{row}: {text[:SHOWN]}" for row, text in enumerate(texts)]
+    return from_arrays(extracted(texts, by, folder), labels, index=index, kind="embeddings")
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series | None, pd.Series]:

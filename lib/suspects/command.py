@@ -3,15 +3,23 @@
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from ..train import Machine
+from .columns import from_texts
 from .early_stop import Recipe
 from .features import asks_for_training, judge_features
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
+from .pretrained import SENTENCES, Extractor, extracted, image_network, text_network
 from .probabilities import judge_probabilities
+from .read import Labelled
 from .report import Suspects
 from .sources import read_samples
+from .tables import TABLES
 from .tangents import TAIL
 
 
@@ -29,6 +37,9 @@ def find_suspects(
     image_column: str | None = None,
     label_column: str | None = None,
     root: str | Path | None = None,
+    text_column: str | None = None,
+    features: str | None = None,
+    weights: str | Path | None = None,
     network: str = Recipe.network,
     epochs: int = Recipe.epochs,
     held_out: float = Recipe.held_out,
@@ -41,7 +52,9 @@ def find_suspects(
 ) -> Suspects:
     """Judge the labels of ``source`` and write ``suspects.csv``, ``noise.json`` and ``suspects.html`` into ``out``.
 
-    ``source``, columns and ``root`` are those of `read_samples`; ``network`` to
+    ``source``, columns and ``root`` are those of `read_samples`. ``features``: a pretrained network that looks at the
+    images (`image_network`, with ``weights``), or at the texts of a table's ``text_column`` (`text_network`); what it
+    saw is kept in ``out``, and not computed twice. ``network`` to
     ``held_out``, ``seed`` and ``device`` those of `Recipe`; ``layers`` is that of
     `judge` (None: its own default). Embeddings and columns of numbers train no network unless one of these asks for
     it: they are judged by regression (`judge_features`). ``limit``: suspects in the gallery, which is
@@ -58,21 +71,28 @@ def find_suspects(
     for name, number in (("layers", layers), ("limit", limit)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")
+    by = _extractor(Path(source), text_column, features, weights, str(Machine(device).resolve()))
     out = Path(out)
     _try_to_write(out)
     paths = [out / name for name in ("suspects.csv", "noise.json", "suspects.html")[: 3 if gallery else 2]]
     there = [str(path) for path in paths if path.exists()]
     if there and not overwrite:
         raise ValueError(f"{', '.join(there)} would be replaced: say --overwrite, or name another --out")
-    samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
+    if text_column:
+        samples = from_texts(Path(source), text_column, label_column or "label", by, out)
+    else:
+        samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
     tell("\n".join([samples.describe(), *(f"- {note}" for note in samples.notes)]))
+    judged = samples if by is None or text_column else _looked_at(samples, by, out)
+    if by:
+        tell(f"{judged.inputs.shape[1]} features by {by.name}, kept in {out}")
     checkpoint = out / "checkpoint.pt"
     if samples.pred_probs is not None:
         found = judge_probabilities(samples)
-    elif samples.embedded and not asks_for_training(recipe, layers):
-        found = judge_features(samples, seed)
+    elif judged.embedded and not asks_for_training(recipe, layers):
+        found = judge_features(judged, seed)
     else:
-        found = judge(samples, recipe, layers=layers, checkpoint=checkpoint)
+        found = judge(judged, recipe, layers=layers, checkpoint=checkpoint)
     for note in found.notes[len(samples.notes) :]:
         tell(f"- {note}")
     found.save(out)
@@ -83,6 +103,26 @@ def find_suspects(
     checkpoint.unlink(missing_ok=True)
     tell(f"table: {paths[0]}\nnoise: {paths[1]}")
     return found
+
+
+def _extractor(
+    source: Path, text_column: str | None, features: str | None, weights: str | Path | None, device: str
+) -> Extractor | None:
+    """The network that turns samples into features, if one is asked for; ValueError for what does not go with it."""
+    if weights is not None and (text_column or not features):
+        raise ValueError("weights are those of a network for images: name it by --features")
+    if text_column:
+        if source.suffix.lower() not in TABLES:
+            raise ValueError(f"a text column is one of a .csv, .tsv or .parquet table; {source} is none")
+        return text_network(features or SENTENCES, device)
+    return image_network(features, weights, device) if features else None
+
+
+def _looked_at(samples: Labelled, by: Extractor, out: Path) -> Labelled:
+    """The same samples as a network sees them. ValueError where they are no images."""
+    if samples.embedded or samples.pred_probs is not None:
+        raise ValueError("features are taken of images; these are numbers already: leave --features out")
+    return replace(samples, inputs=torch.from_numpy(extracted(samples.inputs, by, out)))
 
 
 def _try_to_write(folder: Path) -> None:

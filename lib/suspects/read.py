@@ -128,7 +128,7 @@ def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = Tr
         raise FileNotFoundError(f"{folder} is no folder" if folder.exists() else f"{folder} is not there")
     found, names, notes = class_folders(folder)
     labels = [name.split("/")[0] for name in names]
-    _check_labels(labels)
+    check_labels(labels)
     return _from_files(found, labels, names, notes, largest, progress)
 
 
@@ -163,7 +163,7 @@ def from_csv(
     if empty:
         raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
-    _check_labels(labels)
+    check_labels(labels)
     paths, notes = located(root, names)
     return _from_files(paths, labels, names, notes, largest, progress)
 
@@ -205,7 +205,7 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
 # Sources -----------------------------------------------------------------------------------------
 
 
-def _check_labels(labels: list[str]) -> None:
+def check_labels(labels: list[str]) -> None:
     """Before an hour of decoding."""
     series = as_series(labels)
     check_missing(series)

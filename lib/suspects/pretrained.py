@@ -1,0 +1,219 @@
+"""What a pretrained network sees in each image, or in each text: features for whoever has no network of their own.
+
+Features are appended to a file as they come, a row a sample, so that a run that was stopped goes on where it was, and
+another run on the same samples reads them. The file's name holds a hash of the samples and the weights.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..gradients import eval_mode
+from ..progress import bar, say
+from ..words import count
+
+SIDE = 128  # pixels a side of what a network is shown, unless it reads one size alone; images are read up to this one
+BATCH = 64
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, as these networks were trained
+SENTENCES = "all-MiniLM-L6-v2"  # sentence-transformers' small model for English
+ASKED_AGAIN = 1e-2  # of their size: by so much features may differ that another machine made
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """``features`` of a list of samples as float32 [b, d]; ``name`` and ``weights``, a hash, tell extractors apart."""
+
+    name: str
+    weights: str
+    features: Callable[[Any], np.ndarray]
+
+
+def image_network(name: str, weights: str | Path | None = None, device: str = "cpu") -> Extractor:
+    """A network of torchvision, or of timm by ``timm/NAME``, whose features are what goes into its last linear layer.
+
+    Without ``weights``, a file of a state dict, its published ones are fetched once, as its library does. Raises
+    ValueError for a name that there is not, a library that is not installed, weights that cannot be had or do not
+    fit, and a network that does not end in a linear layer.
+    """
+    state = None if weights is None else _read_weights(Path(weights))
+    try:
+        model = _timm(name[5:], state) if name.startswith("timm/") else _torchvision(name, state)
+    except OSError as error:  # urllib's among them
+        raise ValueError(
+            f"the weights of {name} cannot be fetched ({error}): name a file of them by --weights"
+        ) from error
+    head = _head(model)
+    if head is None:
+        raise ValueError(f"{name} does not end in a linear layer: its features are not known")
+    if state is not None:
+        _load(model, state, name, Path(weights))
+    side = _only_side(model) or SIDE
+    model = model.to(device).requires_grad_(False)
+
+    def features(images: Tensor) -> np.ndarray:
+        seen: list[Tensor] = []
+        handle = head[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        try:
+            with eval_mode(model), torch.no_grad():
+                model(shown(images, side).to(device))
+        finally:
+            handle.remove()
+        return seen[-1].flatten(1).float().cpu().numpy()
+
+    return Extractor(name, _hash_of(model), features)
+
+
+def text_network(name: str = SENTENCES, device: str = "cpu") -> Extractor:
+    """A model of sentence-transformers, by name or folder. ValueError where that is not installed, or has none such."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ValueError(
+            "texts are turned into features by sentence-transformers, which is not installed: "
+            "pip install sentence-transformers, or bring embeddings"
+        ) from error
+    try:
+        model = SentenceTransformer(name, device=device)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"sentence-transformers has no model {name!r} here ({error}): name a folder of one") from error
+
+    def features(texts: Sequence[str]) -> np.ndarray:
+        return np.asarray(model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
+
+    return Extractor(name, _hash_of(model), features)
+
+
+def shown(images: Tensor, side: int) -> Tensor:
+    """Images [b, channels, h, w], uint8 or float in [0, 1], as such networks read them: float32 [b, 3, side, side]."""
+    pixels = images.float() / (255 if images.dtype == torch.uint8 else 1)
+    channels = pixels[:, :3] if pixels.shape[1] >= 3 else pixels[:, :1].expand(-1, 3, -1, -1)
+    wide = nn.functional.interpolate(channels, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return (wide - wide.new_tensor(MEAN)[:, None, None]) / wide.new_tensor(DEVIATION)[:, None, None]
+
+
+def extracted(samples: Tensor | Sequence[str], by: Extractor, folder: Path, *, progress: bool = True) -> np.ndarray:
+    """Features of all samples, float32 [n, d]; kept in ``folder`` row by row, and not computed twice.
+
+    Raises OSError where the file cannot be written.
+    """
+    key = hashlib.sha256(f"{by.name} {by.weights} {_digest(samples)}".encode()).hexdigest()[:12]
+    path = folder / f"features-{key}.f32"
+    folder.mkdir(parents=True, exist_ok=True)
+    first = by.features(samples[:1]).astype(np.float32)
+    width, n = first.shape[1], len(samples)
+    done = _whole_rows(path, width, first)
+    if 0 < done < n:
+        say(f"going on after {done} of {count(n, 'sample')}: {path}")
+    with open(path, "ab") as file:
+        for start in bar(range(done, n, BATCH), "features", f"batch of {BATCH}", progress):
+            rows = by.features(samples[start : start + BATCH])
+            file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
+            file.flush()
+    return np.fromfile(path, dtype=np.float32).reshape(n, width)
+
+
+def _whole_rows(path: Path, width: int, first: np.ndarray) -> int:
+    """How many rows a file holds; what a kill left of another one is cut off, as is all that is of something else."""
+    if not path.exists():
+        return 0
+    size = 4 * width
+    done = path.stat().st_size // size
+    if done and not np.allclose(np.fromfile(path, np.float32, width), first[0], rtol=ASKED_AGAIN, atol=ASKED_AGAIN):
+        done = 0
+    os.truncate(path, done * size)
+    return done
+
+
+def _torchvision(name: str, state: dict | None) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ValueError(f"torchvision has no network {name!r}; there are: {', '.join(known)} (timm's as timm/NAME)")
+    if state is None:
+        return models.get_model(name, weights="DEFAULT")
+    return _as_wide_as(state, lambda **more: models.get_model(name, weights=None, **more))
+
+
+def _timm(name: str, state: dict | None) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError(f"timm/{name} needs timm, which is not installed: pip install timm") from error
+    if not timm.is_model(name):
+        raise ValueError(f"timm has no network {name!r}; python -c 'import timm; print(timm.list_models())' lists them")
+    if state is None:
+        return timm.create_model(name, pretrained=True)
+    return _as_wide_as(state, lambda **more: timm.create_model(name, **more))
+
+
+def _as_wide_as(state: dict, make: Callable[..., nn.Module]) -> nn.Module:
+    """A network with as many classes as its weights have: those of whoever trained it further."""
+    model = make()
+    head = _head(model)
+    if head is None or f"{head[0]}.weight" not in state:
+        return model
+    classes = len(state[f"{head[0]}.weight"])
+    return model if classes == head[1].out_features else make(num_classes=classes)
+
+
+def _head(model: nn.Module) -> tuple[str, nn.Linear] | None:
+    """The last layer with weights, if it is linear."""
+    layers = [(name, module) for name, module in model.named_modules() if list(module.parameters(recurse=False))]
+    return layers[-1] if layers and isinstance(layers[-1][1], nn.Linear) else None
+
+
+def _only_side(model: nn.Module) -> int | None:
+    """Pixels a side, where a network reads one size alone."""
+    timms = getattr(model, "default_cfg", {})
+    if timms.get("fixed_input_size"):
+        return int(timms["input_size"][-1])
+    side = getattr(model, "image_size", None)
+    return side if isinstance(side, int) else None
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path} is no file of weights" if path.exists() else f"{path} is not there")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever torch raises for whatever is in the file
+        raise ValueError(
+            f"{path} is no file of weights that can be read without running code in it: save model.state_dict() "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no weights by name: save model.state_dict()")
+    return state
+
+
+def _load(model: nn.Module, state: dict[str, Tensor], name: str, path: Path) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in {path} are not those of {name}: {str(error).splitlines()[1].strip()}"
+        ) from error
+
+
+def _hash_of(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _digest(samples: Tensor | Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for one in samples:
+        digest.update(one.numpy().tobytes() if isinstance(one, Tensor) else f"{len(one)} {one}".encode())
+    return digest.hexdigest()
