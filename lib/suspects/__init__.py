@@ -12,7 +12,7 @@ In a few lines::
 
 With what others have: ``find_label_issues(labels, pred_probs)`` by a model's own probabilities, ``from_table(frame)``
 for columns that describe samples, ``LabelQuality().fit(X, y)`` in a pipeline of scikit-learn, and ``consensus(labels)``
-where several annotators gave them.
+where several annotators gave them. ``cleaned_labels(table, decisions)`` puts what was marked in the gallery in place.
 """
 
 # ruff: noqa: F401 - what `__getattr__` imports is looked up by its name
@@ -24,6 +24,7 @@ __all__ = [
     "Labelled",
     "Recipe",
     "Suspects",
+    "cleaned_labels",
     "consensus",
     "find_label_issues",
     "find_suspects",
@@ -45,6 +46,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .annotators import consensus
+    from .cleaned import cleaned_labels
     from .columns import from_table
     from .command import find_suspects
     from .early_stop import Recipe

@@ -15,6 +15,7 @@ import torch
 
 from .early_stop import Recipe
 from .judgement import calibrated, concentration, shares, wilson
+from .neighbours import neighbourhood
 from .read import Labelled
 from .report import Interval, Suspects
 from .ridge import LeftOut, left_out, refitted
@@ -47,11 +48,13 @@ def judge_features(labelled: Labelled, seed: int = 0) -> Suspects:
 
     The noise rate is that of the likelier model of noise. Its interval goes from the least noise that these labels
     need, if all that is doubtful is the features' fault, to the share that is contradicted, if none of it is: human
-    errors on hard samples look like features that are too weak for them, and labels alone cannot tell which.
+    errors on hard samples look like features that are too weak for them, and labels alone cannot tell which. The table
+    also has the columns of `neighbourhood`.
     """
     begun = time.perf_counter()
     given, classes, n = labelled.labels.numpy(), labelled.classes, len(labelled)
-    fit = left_out(labelled.inputs.flatten(1).float().numpy(), given, classes, seed)
+    values = labelled.inputs.flatten(1).float().numpy()
+    fit = left_out(values, given, classes, seed)
     first = _verdicts(fit, given)
     some = sample(n, classes)
     noise = estimate(_rows(fit, given, some), given[some])
@@ -61,19 +64,33 @@ def judge_features(labelled: Labelled, seed: int = 0) -> Suspects:
         verdicts = _by_class(fit, noise, given)
     high = float(wilson(contradicted, n)[1])
     rate = Interval(noise.rate, noise.least, max(high, noise.rate))
+    table = _table(labelled, verdicts, rate.estimate)
+    near = neighbourhood(values, given, labelled.class_names, labelled.index)
+    table = pd.concat([table, near.columns], axis=1)
+    believed = np.where(table["is_label_issue"], verdicts.other, given)
+    counts = np.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
+    found = Suspects(
+        table, rate, *shares(counts), labelled.class_names, labelled.notes, [],
+        {"train_seconds": 0.0, "signal_seconds": time.perf_counter() - begun},
+    )  # fmt: skip
+    return replace(found, remarks=(*_remarks(rate, contradicted), *near.lines()))
+
+
+def _table(labelled: Labelled, verdicts: Verdicts, rate: float) -> pd.DataFrame:
+    """A row a sample, as `Suspects` describes it; the share ``rate`` that is most suspicious are issues."""
+    n, given = len(labelled), labelled.labels.numpy()
     order = np.argsort(verdicts.log_own, kind="stable")
     quality, issue = np.empty(n), np.zeros(n, dtype=bool)
     quality[order] = np.arange(n) / max(1, n - 1)
-    issue[order[: round(rate.estimate * n)]] = True
-    believed = np.where(issue, verdicts.other, given)
+    issue[order[: round(rate * n)]] = True
     names = np.array(labelled.class_names, dtype=object)
     own = np.exp(verdicts.log_own)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "given_label": names[given],
-            "predicted_label": names[believed],
+            "predicted_label": names[np.where(issue, verdicts.other, given)],
             "label_quality": quality,
-            "probability_wrong": calibrated(1 - own, quality, rate.estimate),
+            "probability_wrong": calibrated(1 - own, quality, rate),
             "is_label_issue": issue,
             "own_probability": own,
             "margin": verdicts.margin,
@@ -82,12 +99,6 @@ def judge_features(labelled: Labelled, seed: int = 0) -> Suspects:
         },
         index=labelled.index,
     )
-    counts = np.bincount(believed * classes + given, minlength=classes**2).reshape(classes, classes)
-    found = Suspects(
-        table, rate, *shares(counts), labelled.class_names, labelled.notes, [],
-        {"train_seconds": 0.0, "signal_seconds": time.perf_counter() - begun},
-    )  # fmt: skip
-    return replace(found, remarks=_remarks(rate, contradicted))
 
 
 def asks_for_training(recipe: Recipe, layers: int) -> bool:

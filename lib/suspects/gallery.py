@@ -21,6 +21,7 @@ from torch import Tensor
 from ..files import atomic
 from .read import Labelled
 
+ALSO = ("near_duplicate", "near_conflict", "outlier")  # of `neighbours`, where they are there
 COLUMNS = ("given_label", "predicted_label", "label_quality", "probability_wrong", "is_label_issue")
 LIMIT = 2000
 SMALL = 64  # pixels: images up to this side are kept whole
@@ -36,8 +37,8 @@ def write_gallery(
     ``table`` is indexed like ``labelled.index`` (in any order if that is
     unique) and has the columns of cleanlab's tables: ``given_label``,
     ``predicted_label`` (names), ``label_quality`` (0 is surely wrong),
-    ``probability_wrong`` and ``is_label_issue``. The file is written
-    atomically. Raises ValueError for missing columns, rows that are not of
+    ``probability_wrong`` and ``is_label_issue``; near duplicates and outliers are shown where the table has them.
+    The file is written atomically. Raises ValueError for missing columns, rows that are not of
     ``labelled``, labels that are none of its classes, NaN, and a limit below 1.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # nothing else needs it
@@ -62,6 +63,7 @@ def write_gallery(
         notes=labelled.notes,
         names=labelled.class_names,
         classes=_by_class(table, order, labelled.class_names),
+        also=set(ALSO) <= set(table.columns),
         cards=_cards(table.iloc[order], labelled, positions[order]),
     )
     with atomic(Path(path)) as part:
@@ -120,14 +122,20 @@ def thumbnail(image: Tensor, white: float) -> str:
 def _cards(shown: pd.DataFrame, labelled: Labelled, positions: np.ndarray) -> Iterator[dict[str, Any]]:
     """A sample each: its row, its classes' numbers ``g`` and ``p``, and its picture; made when it is asked for."""
     number = {name: c for c, name in enumerate(labelled.class_names)}
-    for name, position, row in zip(shown.index, positions, shown[list(COLUMNS)].to_dict("records"), strict=True):
-        yield row | {
-            "name": str(name),
-            "g": number[str(row["given_label"])],
-            "p": number[str(row["predicted_label"])],
-            "percent": _percent(row["probability_wrong"]),
-            "picture": "" if labelled.embedded else thumbnail(labelled.inputs[position], labelled.white),
-        }
+    also = list(ALSO) if set(ALSO) <= set(shown.columns) else []
+    plain = dict.fromkeys(ALSO, "")
+    for name, position, row in zip(shown.index, positions, shown[[*COLUMNS, *also]].to_dict("records"), strict=True):
+        yield (
+            plain
+            | row
+            | {
+                "name": str(name),
+                "g": number[str(row["given_label"])],
+                "p": number[str(row["predicted_label"])],
+                "percent": _percent(row["probability_wrong"]),
+                "picture": "" if labelled.embedded else thumbnail(labelled.inputs[position], labelled.white),
+            }
+        )
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ const names = new Map(cards.map((card) => [card, card.querySelector(".id").textC
 const words = new Map(cards.map((card) => [card, names.get(card).toLowerCase()]));
 const rank = new Map(cards.map((card, i) => [card, i]));
 const count = document.getElementById("count"), save = document.getElementById("save");
-const FIELDS = ["given", "suggested", "q", "marked", "sort"];
+const FIELDS = ["given", "suggested", "q", "marked", "sort", "also"].filter((field) => form.elements[field]);
 let shown = cards, current = cards[0], order = "worst", saved = true;
 
 function fromHash() {
@@ -35,12 +35,12 @@ function fits(card, wanted) {
   const data = card.dataset;
   return (wanted.given === "" || data.g === wanted.given) && (wanted.suggested === "" || data.p === wanted.suggested)
     && (!wanted.issues || "i" in data) && words.get(card).includes(wanted.q)
-    && (wanted.marked === "" || (wanted.marked === "no" ? !data.m : data.m === wanted.marked));
+    && (!wanted.also || (data.a || "").includes(wanted.also)) && (wanted.marked === "" || (wanted.marked === "no" ? !data.m : data.m === wanted.marked));
 }
 
 function draw() {
   const wanted = { issues: form.elements.issues.checked, q: form.elements.q.value.toLowerCase() };
-  for (const field of ["given", "suggested", "marked"]) wanted[field] = form.elements[field].value;
+  for (const field of ["given", "suggested", "marked", "also"].filter((name) => FIELDS.includes(name))) wanted[field] = form.elements[field].value;
   if (form.elements.sort.value !== order) {
     order = form.elements.sort.value;
     const byRank = (a, b) => rank.get(a) - rank.get(b);
