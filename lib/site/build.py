@@ -5,6 +5,7 @@ for a build (the ledger, the repository's address) never changes the sources.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -53,7 +54,9 @@ def build(published: Published | None = None, runs: Path | None = None) -> Path:
     options = ["--all", "--quiet", "-W", "-n", "--keep-going"]
     program = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
     command = [sys.executable, "-c", program, "build", str(SOURCE), "--path-output", str(BUILD.parent), *options]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    found = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # docstrings are this book's
+    environment = os.environ | {"PYTHONPATH": found}
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
     if done.returncode:
         raise SiteProblem(f"jupyter-book failed:\n{done.stdout}\n{done.stderr}")
     index = BUILD / "html" / "index.html"

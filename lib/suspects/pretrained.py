@@ -198,10 +198,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 def _load(model: nn.Module, state: dict[str, Tensor], name: str, path: Path) -> None:
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} are not those of {name}: {str(error).splitlines()[1].strip()}"
-        ) from error
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"the weights in {path} are not those of {name}: {reason}") from error
 
 
 def _hash_of(model: nn.Module) -> str:
