@@ -151,3 +151,21 @@ def test_tables_of_something_else_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         gallery.write_gallery(change(table), labelled, tmp_path / "gallery.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_near_duplicates_and_outliers_are_shown_and_can_be_asked_for(tmp_path):
+    table, labelled = made()
+    also = table.assign(near_duplicate="", near_conflict=False, outlier=False)
+    first, second, third = also.sort_values("label_quality").index[:3]
+    also.loc[first, ["near_duplicate", "near_conflict"]] = [NASTY, True]
+    also.loc[second, "near_duplicate"] = "photo 3"
+    also.loc[third, "outlier"] = True
+    gallery.write_gallery(also, labelled, tmp_path / "also.html")
+    page = Page((tmp_path / "also.html").read_text(encoding="utf-8"))
+    assert [card.get("data-a") for card in page.all("article")][:4] == ["dc", "d", "o", None]
+    assert {"name": "also"} in page.all("select")
+    text = "".join(page.words)
+    assert f"near duplicate with another label: {NASTY}" in text
+    assert "far from all others" in text
+    gallery.write_gallery(table, labelled, tmp_path / "plain.html")
+    assert {"name": "also"} not in Page((tmp_path / "plain.html").read_text(encoding="utf-8")).all("select")
