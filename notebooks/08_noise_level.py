@@ -57,7 +57,7 @@ def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by noise rate; one for each seed."""
     count = chapters.default(seeds, presets.FEW[profile])
     groups = {}
-    for rate in (0.1, 0.3, 0.4) if profile == "cpu" else presets.RATES[profile]:
+    for rate in presets.RATES[profile]:
         one = presets.mnist(profile, rate)
         if profile == "cpu" and rate != 0.3:
             one = replace(one, train=replace(one.train, epochs=EPOCHS))
