@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
-from . import explorers, finish, front, ledger, playground, sweeps_page
+from . import costs, explorers, finish, front, ledger, playground, sweeps_page
 from .criteria import changes
 from .render import rendered
 
@@ -110,6 +110,7 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
     _write_in(source / "book" / "criteria.md", CRITERIA_MARK, changes(claims))
     _write_in(source / "book" / "sweeps.md", SWEEPS_MARK, sweeps_page.page(tables, source / "book" / "sweeps"))
     sweeps_page.write_results(tables, source / "book" / "static" / "sweeps")
+    _write_in(source / "book" / "costs.md", costs.MARK, costs.page())
     playground.write_in(source / "book", source / "book" / "static")
     explorers.write_in(source / "book", source / "book" / "static")
     if published:
