@@ -21,7 +21,7 @@
 # gradient, and looks for two branches at 80 % wrong labels. This chapter repeats it at three noise rates, and then
 # leads one and the same network around a closed loop. In short: the two branches are two kinds of network that a tiny
 # learning rate leaves as they were, at every noise rate at which there are two kinds to begin with. Around the closed
-# loop networks do not come back because their units have died; networks whose units cannot die do come back.
+# loop networks fail to come back because their units have died; networks whose units cannot die come back.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -327,8 +327,8 @@ ledger.check(
 # %% [markdown]
 # An area that stays above zero is what hysteresis would look like, and by that criterion alone ReLU shows it. But in a
 # hysteresis there are two states, and each can be left: a strong enough field turns the magnet either way. A dead
-# network is no such state, as the next section shows. With leaky ReLU the area falls with the rate, and can get below
-# zero: a network that comes back has trained for longer than when it left, and is better for it.
+# network is no such state, as the next section shows. With leaky ReLU the area falls with the rate and can become
+# negative: a network that comes back has trained for longer than when it left, and so has a lower error.
 #
 # ## Why it does not come back
 #
@@ -485,14 +485,15 @@ ledger.check(
 # | other seeds, other labels and twice the training for the collapsed branch | the gap holds all these differences too | paired by seed; the ordered branch also trained as long |
 # | sweeps at a hundredth of the learning rate, without momentum's memory | the networks hardly move: the gap is the one they began with | also a loop at the learning rate they were trained with |
 # | two different networks on the two ways | what a network remembers cannot be seen | one network there and back |
-# | one noise rate | what is special to it cannot be seen | three |
-# | one dwell | a lag cannot be told from a memory | several, and two extrapolations |
-# | an error near chance counts as a state | a dead network has no state | dead units and logits logged |
+# | one noise rate | what is special to it cannot be seen | three noise rates |
+# | one dwell | a lag cannot be told from a memory | several dwells, and two extrapolations |
+# | an error near chance counts as a state | a dead network cannot be told from another collapsed one | dead units and logits logged |
 #
 # ## Where this deviates from the original
 #
 # - The profiles below `paper` use another network, other images and fewer epochs, as in chapter 12.
-# - The loop begins at a smaller λ than the original's window, so that its first point is surely ordered.
+# - The loop begins at a smaller λ than the original's window, so that the network at its first point is certainly
+#   ordered.
 #
 # ## Try it yourself
 #

@@ -258,9 +258,9 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 # ## A cluster
 #
 # The engine is [Dask](https://distributed.dask.org). By default it starts a worker for each core, or for each graphics
-# card, which that worker alone then sees; `--per-card 2` puts two points on each card. Cores are shared out among the
-# workers, so that none is asked for twice, and the number of threads stands in each result. A point whose worker or
-# kernel dies is run again; a cell that raises would raise again, and is not.
+# card, which that worker alone then sees; `--per-card 2` puts two points on each card. The cores are divided among the
+# workers, so that no core is used twice, and each result records its number of threads. A point whose worker or kernel
+# dies is run again. A point whose cell raises is not, because it would raise again.
 #
 # When one machine is not enough, name the scheduler of any running Dask cluster:
 #
@@ -270,11 +270,12 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 # python -m lib sweep minute --scheduler tcp://HOST:8786
 # ```
 #
-# Workers need this repository, its environment and the data folder with the store at the same paths, so on a file
-# system that all of them share and that has file locks (NFS 4 and Lustre have). They must find `lib`: in the environment
-# of `make install` they do, in any other set `PYTHONPATH` to the book's folder. A worker whose code differs refuses to
-# run anything. On a machine of several cards start one worker for each, with `CUDA_VISIBLE_DEVICES=0 dask worker ...`
-# and so on. Dask's processes trust each other: keep them in a network of your own, or use its TLS settings.
+# Workers need this repository, its environment and the data folder with the store at the same paths. These must
+# therefore be on a file system that all workers share and that has file locks (NFS 4 and Lustre have them). Workers
+# must find `lib`: in the environment of `make install` they do; in any other, set `PYTHONPATH` to the book's folder. A
+# worker whose code differs refuses to run anything. On a machine of several cards start one worker for each, with
+# `CUDA_VISIBLE_DEVICES=0 dask worker ...` and so on. Dask's processes trust each other: keep them in a network of your
+# own, or use its TLS settings.
 #
 # Where workers must be asked for, a file names a class of Dask clusters and its arguments, and the sweep starts the
 # cluster and ends it: `python -m lib sweep NAME --cluster FILE`. Under SLURM,
@@ -323,8 +324,8 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 #
 # The tests run one grid on workers of this machine, over SSH and under SLURM (both started for the test) and find one
 # table; they cancel a job and let others run out of time. Workers, kernels, a scheduler and a sweep are killed while
-# they run. Kubernetes was not at hand: that the specification says what is meant here is tested, a sweep on it was not
-# seen.
+# they run. We had no Kubernetes at hand: a test checks that the specification says what is meant here, but no sweep was
+# run on it.
 #
 # ## Try it yourself
 #

@@ -59,9 +59,10 @@ show.markdown(
 # %% [markdown]
 # ## What the rules see
 #
-# Each panel shows a quantity that a stopping rule can look at, at a noise rate δ of 0.4. The share of right answers on
-# held-out noisy labels (middle) is highest about where the test error (top) is least. The ratio of the gradients of
-# right and wrong labels (bottom), on which the other rules rest, jumps from epoch to epoch.
+# At a noise rate δ of 0.4, the figure shows the test error, which a rule cannot see, and below it the two signals that
+# a rule without clean labels can look at. The share of right answers on held-out noisy labels (middle) is highest about
+# where the test error (top) is least. The ratio of the gradients of right and wrong labels (bottom), on which the other
+# rules rest, jumps from epoch to epoch.
 
 # %% figure="fig-stopping-signals" tags=["hide-input", "nbval-ignore-output"]
 some = runs["0.4"]
