@@ -15,19 +15,19 @@
 # %% [markdown]
 # # The phenomenon in a minute
 #
-# Take handwritten sevens and nines, give almost half of the training images the wrong label, and train a network on
-# them until it has learnt every label by heart, the wrong ones too. What happens on the way? It **learns the right
-# labels first**: for a while it calls most of the mislabelled images what they truly are, and its error on new images
-# is far below the share of wrong labels. Only later does it learn the wrong ones, and forgets how to read.
-# This chapter shows it live, in seconds, and shows the cause: at the start the gradient of the rightly labelled
-# samples outweighs that of the mislabelled ones, and the two point in opposite directions. (Paper: § 1, § 3.2 and
-# § 4; the same on larger images, with every claim: {doc}`02_binary_dynamics`.)
+# Take handwritten sevens and nines, give 40 % of the training images the wrong label, and train a network until it has
+# learnt every label by heart, the wrong ones too. What happens on the way? It **learns the right labels first**: for a
+# while it calls most of the mislabelled images what they truly are, and its error on new images is far below the share
+# of wrong labels. Later it learns the wrong labels as well, and its error on new images rises again. This chapter shows
+# it live, in seconds, and shows the cause: at the start the gradient of the rightly labelled samples outweighs that of
+# the mislabelled ones, and the two point in opposite directions. (Paper: § 1, § 3.2 and § 4.
+# [Chapter 2](02_binary_dynamics.ipynb) shows the same on larger images and checks every claim.)
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "smoke"  # one of smoke, cpu: 3 seeds live, or 20 recorded
@@ -36,17 +36,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## Train on wrong labels
-#
-# The images are scikit-learn's digits, 8 × 8 pixels each, so nothing is downloaded. Of each class exactly the share
-# $\delta$ (`noise_rate`) of the training labels is flipped to the other class; the test labels stay right. The network
-# has two hidden layers of 128 ReLU neurons and one output, the probability of the second class; plain SGD with
-# momentum trains it. After every epoch an observer measures errors and gradients on the whole training set.
-# Everything that determines the numbers stands in one configuration; a seed varies what is drawn, which is the labels
-# that are wrong, the weights at the start, the order of the images and the images that are watched:
-
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 
 from lib import experiments, records
@@ -77,13 +67,78 @@ show.markdown(
 )
 
 # %% [markdown]
+# ## The test error falls, then rises
+#
+# The paper (§ 1, Fig. 1; § 4.1, Fig. 5) says that the error on rightly labelled test images follows a U. At its bottom,
+# the *early stopping point* (dashed line), the error lies far below the share of wrong labels.
+
+# %% figure="fig-minute-errors" tags=["hide-input"]
+fig, (totals, subsets) = figures.panels(2)
+figures.curve(totals, runs.wide("test_error"), figures.TEST, "test")
+figures.curve(totals, runs.wide("train_error"), figures.TRAIN, "training")
+figures.curve(subsets, runs.wide("noisy_error"), figures.NOISY, "noisy")
+figures.curve(subsets, runs.wide("clean_error"), figures.CLEAN, "clean")
+totals.set(ylabel="error", ylim=(0, 0.85))
+subsets.set(ylabel="error", ylim=(0, 1.02))
+figures.level(totals, noise_rate, "noise rate δ", x=0.3)
+figures.epoch_axis([totals, subsets], last=experiment.train.epochs)
+figures.early_stop([totals, subsets], runs.early_stops)
+figures.label_ends(totals)
+figures.label_ends(subsets)
+show.figure(fig)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+show.markdown(f"*{runs.provenance_line()}.*")
+
+# %% [markdown]
+# The lower panel shows where this comes from. The error on the mislabelled training images is counted against the wrong
+# labels they were given, and at first it *rises*: the network answers with their true labels. Then it falls to zero.
+
+# %% nbval={"tol": [0.2, 0.1]} tags=["hide-input"]
+best, last = runs.at_early_stop("test_error"), runs.wide("test_error").iloc[-1].to_numpy()
+ledger.check(
+    "test-error-u",
+    says="The test error first falls, to far below the noise rate, and later rises towards it.",
+    source="§ 1, Fig. 1; § 4.2",
+    figure="fig-minute-errors",
+    measured={"first": runs.wide("test_error").iloc[0], "early stop": best, "last": last},
+    parts={
+        "far below the noise rate": rule.towards(best, 0, noise_rate, "from δ to 0"),
+        "later towards it": rule.towards(last, noise_rate, best, "from the early stop's to δ"),
+    },
+)
+noisy = runs.wide("noisy_error")
+peak = noisy.where(noisy.index.to_numpy()[:, None] <= runs.early_stops).max()
+ledger.check(
+    "noisy-error-up-then-down",
+    says="The error on the mislabelled samples rises from a guess towards 1, and falls to 0 only later.",
+    source="§ 4.1, § 4.2, Fig. 5 left",
+    figure="fig-minute-errors",
+    measured={"first": noisy.iloc[0], "peak": peak, "last": noisy.iloc[-1]},
+    parts={
+        "towards 1": rule.towards(peak, 1, noisy.iloc[0], "from the start to 1"),
+        "0 in the end": rule.equal(noisy.iloc[-1], 0, noisy.iloc[0], "from 0 to the start"),
+    },
+)
+
+# %% [markdown]
+# ## How it was made
+#
+# The images are scikit-learn's digits, 8 × 8 pixels each, so nothing is downloaded. Of each class exactly the share
+# $\delta$ (`noise_rate`) of the training labels is flipped to the other class; the test labels stay right. The network
+# has two hidden layers of 128 ReLU neurons and one output, the probability of the second class, and is trained by SGD
+# with momentum. After every epoch an observer measures errors and gradients on the whole training set. A seed draws the
+# labels that are wrong, the weights at the start, the order of the images and the images that are watched. One
+# configuration, in the folded cell above, holds everything that determines the numbers.
+
+# %% [markdown]
 # ## The idea in plain PyTorch
 #
-# Three functions are the whole of it. Some labels of each class become the other one (§ 2). A step of gradient descent
-# moves the weights against the gradient of the mean loss (Eq. 4). And the *subset gradient* sums, over the samples of
-# one subset, how far the output $f$ is from the label $y$ times the derivative of the logit, $(f - y)\,\nabla h$
-# (Eq. 5), which is the gradient of that
-# subset's summed logistic loss. Before any training, of each class:
+# The whole idea fits in three functions. The first turns some labels of each class into the other one (§ 2). The second
+# makes a step of gradient descent: it moves the weights against the gradient of the mean loss (Eq. 4). The third is the
+# *subset gradient*. It sums, over the samples of one subset, how far the output $f$ is from the label $y$ times the
+# derivative of the logit, $(f - y)\,\nabla h$ (Eq. 5), which is the gradient of that subset's summed logistic loss. The
+# cell below measures it in each class before any training:
 
 # %% nbval={"tol": [0.02, 0.01]}
 import torch
@@ -125,9 +180,9 @@ for c, name in enumerate(task.class_names):
     print(f"class {name}: ratio {clean.norm() / noise.norm():.2f}, cosine {cosine:.3f}")
 
 # %% [markdown]
-# The rightly labelled samples of a class pull one way, the mislabelled ones the other, and the
-# first pull harder: by $(1 - \delta)/\delta$, the ratio of their numbers. The book's library computes the same, for all
-# subsets in one pass, on any device and for any number of classes:
+# The rightly labelled samples of a class pull one way, the mislabelled ones the other, and the first pull harder: by
+# $(1 - \delta)/\delta$, the ratio of their numbers. The book's library computes the same for all subsets in one pass,
+# on any device and for any number of classes; the folded cell checks that the two agree:
 
 # %% tags=["hide-input"]
 import copy
@@ -157,67 +212,14 @@ assert moved < 1e-6, moved
 show.markdown("The same labels, subset gradients and step as the library's, to $10^{-6}$.")
 
 # %% [markdown]
-# ## The test error falls, then rises
-#
-# The paper (§ 1, Fig. 1; § 4.1, Fig. 5): the error on rightly labelled test images follows a U; at the bottom, the
-# *early stopping point*, it lies far below the share of wrong labels. Split by subset, the error on the mislabelled
-# training images, counted against the wrong labels they were given, first *rises*: the network answers with their
-# true labels. Then it falls to zero.
-
-# %% figure="fig-minute-errors" tags=["hide-input"]
-fig, (totals, subsets) = figures.panels(2)
-figures.curve(totals, runs.wide("test_error"), figures.TEST, "test")
-figures.curve(totals, runs.wide("train_error"), figures.TRAIN, "training")
-figures.curve(subsets, runs.wide("noisy_error"), figures.NOISY, "noisy")
-figures.curve(subsets, runs.wide("clean_error"), figures.CLEAN, "clean")
-totals.set(ylabel="error", ylim=(0, 0.85))
-subsets.set(ylabel="error", ylim=(0, 1.02))
-figures.level(totals, noise_rate, "noise rate δ", x=0.3)
-figures.epoch_axis([totals, subsets], last=experiment.train.epochs)
-figures.early_stop([totals, subsets], runs.early_stops)
-figures.label_ends(totals)
-figures.label_ends(subsets)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
-
-# %% nbval={"tol": [0.2, 0.1]} tags=["hide-input"]
-best, last = runs.at_early_stop("test_error"), runs.wide("test_error").iloc[-1].to_numpy()
-ledger.check(
-    "test-error-u",
-    says="The test error first falls, to far below the noise rate, and later rises towards it.",
-    source="§ 1, Fig. 1; § 4.2",
-    figure="fig-minute-errors",
-    measured={"first": runs.wide("test_error").iloc[0], "early stop": best, "last": last},
-    parts={
-        "far below the noise rate": rule.towards(best, 0, noise_rate, "from δ to 0"),
-        "later towards it": rule.towards(last, noise_rate, best, "from the early stop's to δ"),
-    },
-)
-noisy = runs.wide("noisy_error")
-peak = noisy.where(noisy.index.to_numpy()[:, None] <= runs.early_stops).max()
-ledger.check(
-    "noisy-error-up-then-down",
-    says="The error on the mislabelled samples rises from a guess towards 1, and falls to 0 only later.",
-    source="§ 4.1, § 4.2, Fig. 5 left",
-    figure="fig-minute-errors",
-    measured={"first": noisy.iloc[0], "peak": peak, "last": noisy.iloc[-1]},
-    parts={
-        "towards 1": rule.towards(peak, 1, noisy.iloc[0], "from the start to 1"),
-        "0 in the end": rule.equal(noisy.iloc[-1], 0, noisy.iloc[0], "from 0 to the start"),
-    },
-)
-
-# %% [markdown]
 # ## Why: the clean gradient outweighs the noisy one
 #
-# The gradient of the loss is a sum over samples. Add up those of one class's clean samples to
-# $g_{clean}$ and those of its mislabelled ones to $g_{noise}$. The paper's point (§ 3.2, Eqs. 8 and 9): the images
-# are alike and only the label differs, so the two sums point in *opposite* directions, and at the start the clean one
-# is longer by the ratio of the counts, $(1-\delta)/\delta$. Gradient descent follows the difference: it improves the
-# clean samples and undoes the noisy ones. As the clean samples are learnt their gradients shrink (§ 4.2, Fig. 6):
-# towards the early stop the two sides come close to a balance.
+# The gradient of the loss is a sum over samples. Add up those of one class's clean samples to $g_{clean}$ and those of
+# its mislabelled ones to $g_{noise}$. The paper's point (§ 3.2, Eqs. 8 and 9): the images are alike and only the label
+# differs, so the two sums point in *opposite* directions, and at the start the clean one is longer by the ratio of the
+# counts, $(1-\delta)/\delta$. Gradient descent follows the difference: it improves the clean samples and undoes the
+# noisy ones. As the clean samples are learnt their gradients shrink (§ 4.2, Fig. 6), and by the early stop the two
+# sides are close to balance, a ratio of 1.
 
 # %% figure="fig-minute-ratio" tags=["hide-input"]
 until = int(runs.early_stops.max())
@@ -274,8 +276,8 @@ ledger.check(
 # ## What the network says of mislabelled images
 #
 # Before training, a few of the mislabelled images were drawn at random to be watched. The labels they were given are
-# wrong. Their true labels were nowhere shown to the network; at the early stop it names most of them all the same. At
-# the end it has learnt the wrong label of each.
+# wrong. The network never saw their true labels, and yet at the early stop it gives most of these images their true
+# label. At the end it has learnt the wrong label of each.
 
 
 # %% figure="fig-minute-images" tags=["hide-input"]
@@ -323,9 +325,9 @@ ledger.check(
 # %% [markdown]
 # ## Where this deviates from the paper
 #
-# The paper shows this on MNIST, with 28 × 28 pixels and thousands of images; here are 8 × 8 pixels and a few hundred,
-# a smaller network, and momentum, so that it takes seconds. Its early stopping point is not defined; we take the epoch
-# of least test error, which nobody without clean test labels could know.
+# The paper shows this on MNIST, with 28 × 28 pixels and thousands of images; this chapter uses 8 × 8 pixels, a few
+# hundred images, a smaller network, and momentum, so that it takes seconds. The paper does not define its early
+# stopping point. We take the epoch of least test error, which nobody can know without clean test labels.
 #
 # ## Try it yourself
 #
@@ -342,12 +344,14 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# It begins at 1: neither side outweighs the other, and nothing in the data says which labels are right. With 0.5 the
-# test error stays at a guess; there is no clean-priority learning.
+# It begins at 1: neither side outweighs the other, and nothing in the data says which labels are right. The test error
+# stays at a guess, and there is no clean-priority learning.
 #
 # </details>
 #
 # ## What to take away
 #
-# A network has no way to tell a wrong label from a right one in a single sample. It needs none: samples of a class
-# pull together, the many outvote the few, and for as long as they do, the few are overruled.
+# A network cannot tell a wrong label from a right one in a single sample, and it need not. The samples of a class pull
+# together, and the rightly labelled majority outvotes the mislabelled minority by $(1-\delta)/\delta$ at the start.
+# Until that lead has faded, at about the epoch of least test error, the network answers with the true labels; after
+# that it learns the wrong ones.

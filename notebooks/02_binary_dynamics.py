@@ -15,19 +15,20 @@
 # %% [markdown]
 # # Binary dynamics: how clean-priority learning begins and ends
 #
-# Why does a network that is shown wrong labels learn the right ones first, and why does it stop doing so? For two
-# classes the paper answers with a theory (§ 4): the gradient of the mislabelled samples is a shortened, reversed copy
-# of the gradient of the clean ones, so that training follows the clean labels at a smaller step, until the copy has
-# grown to full length. This chapter draws Figures 5, 6 and 11 (left) of the paper on sevens and nines of MNIST, and
-# checks Assumption 4.1, Equation 10, Proposition 4.2 and Theorems 4.4 and 4.5 one by one. In short: what the paper
-# says happens, happens; but not monotonically with mini-batches, the reason given for the central assumption does not hold,
-# and the equivalence with noise-free training is lost, factor and direction, well before the early stop.
+# Why does a network that is shown wrong labels learn the right ones first, and why does it stop doing so? The paper's
+# theory for two classes (§ 4) says that the gradient of the mislabelled samples is a shortened, reversed copy of the
+# gradient of the clean ones. Training therefore follows the clean labels at a smaller step, until the copy has grown to
+# full length. This chapter draws Figures 5, 6 and 11 (left) of the paper on sevens and nines of MNIST, and checks
+# Assumption 4.1, Equation 10, Proposition 4.2 and Theorems 4.4 and 4.5. In short: what the paper describes does happen,
+# with three corrections. With mini-batches it is not monotone; the reason given for the central assumption does not
+# hold; and the equivalence with noise-free training, in direction and in step length, is lost well before the early
+# stop.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, readings, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -38,21 +39,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## The experiments
-#
-# Three trainings, each over several seeds. A seed varies which labels are wrong, the initial weights, the order of the
-# images, and which images are used where a profile uses only a part of them (at `paper` it uses all):
-#
-# - **fit**: mini-batch SGD at a learning rate at which every label is learnt in the end;
-# - **slow**: a smaller step, so that the early stage has many epochs to look at;
-# - **theory**: full-batch gradient descent (Eq. 4 to the letter) in the NTK parameterisation, with an antisymmetric
-#   initialisation so that $f(w_0) = 1/2$ exactly, as Theorems 4.4 and 4.5 would have it.
-#
-# At `paper` these are all 12,214 images and the paper's network, 784-512-512-1; at `cpu` a part of the images; at
-# `smoke` the small digits of scikit-learn, trained while you wait.
-
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -102,21 +89,17 @@ def plan(profile: str) -> dict[str, list[Experiment]]:
 profile, runs, ledger = chapters.open_chapter("02_binary_dynamics", globals(), plan)
 fit, slow, theory = runs["fit"], runs["slow"], runs["theory"]
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
-for name, some in runs.items():
-    show.markdown(f"- **{name}**: {some.provenance_line()}.")
 start = fit.wide("clean_residual").iloc[0].to_numpy()
 assert (fit.at_early_stop("clean_residual") < start).all(), (
     "a network of least test error answers like the clean labels"
 )
 
-
 # %% [markdown]
 # ## The early stage and the later stage (Figure 5)
 #
-# § 4.1: before the early stopping point (dashed line; we take the epoch of least test error) the error on the clean
-# subset falls while that on the noisy subset *rises*, from a guess towards 1. The mean residual $|f(w;x)-y|$ does the
-# same: the network moves away from the wrong labels it is shown. § 4.2: afterwards the noisy subset is learnt too,
-# and the test error suffers.
+# Before the early stopping point (dashed line; we take the epoch of least test error) the error on the clean subset
+# falls while the error on the noisy subset *rises*, from a guess towards 1 (§ 4.1). Afterwards the noisy subset is
+# learnt too, and the test error suffers (§ 4.2).
 
 # %% figure="fig-binary-errors" tags=["hide-input"]
 fig, (errors, residuals, totals) = figures.panels(3)
@@ -220,16 +203,37 @@ show.markdown(
 
 # %% [markdown]
 # Two of these claims say "keeps falling" or "monotonically". They are judged by the *net change over the sum of all
-# changes*: 1 if every epoch goes the same way, 0 if the ups and downs cancel. That the clean subset goes on improving
-# after the early stop is true of its error in the end but not on the way: while the network bends itself to the wrong
-# labels it loses some of the right ones, and single epochs spike far above. The clean subset's mean residual is lower at
-# the early stop than at the start, too; that could not be otherwise at the epoch of least test error, and is asserted
-# above rather than judged.
+# changes*: 1 if every epoch goes the same way, 0 if the ups and downs cancel. After the early stop the error on the
+# clean subset does end lower, but it does not fall steadily: while the network fits the wrong labels it loses some of
+# the right ones, and single epochs spike far above. The mean residual $|f(w;x)-y|$ follows the error on both subsets.
+# That it is lower on the clean subset at the early stop than at the start follows from choosing the epoch of least test
+# error, so the opening cell asserts it and no claim judges it.
+
+# %% [markdown]
+# ## How it was made
 #
+# Three trainings give the figures of this chapter, each over several seeds. A seed draws which labels are wrong, the
+# weights at the start, the order of the images, and which images are used where a profile uses only a part of them
+# (`paper` uses all):
+#
+# - **fit**: mini-batch SGD at a learning rate at which every label is learnt in the end. It is the *larger step* of the
+#   figures.
+# - **slow**: a smaller learning rate, the *smaller step*, so that the early stage has many epochs to look at.
+# - **theory**: full-batch gradient descent (Eq. 4 to the letter) in the NTK parameterisation, with an antisymmetric
+#   initialisation so that $f(w_0) = 1/2$ exactly, as Theorems 4.4 and 4.5 assume.
+#
+# The profile `paper` uses all 12,214 images and the paper's network, 784-512-512-1; `cpu` uses a part of the images;
+# `smoke` uses the small digits of scikit-learn and trains while you wait.
+
+# %% tags=["hide-input"]
+for name, some in runs.items():
+    show.markdown(f"- **{name}**: {some.provenance_line()}.")
+
+# %% [markdown]
 # ## Subset losses (Figure 11, left)
 #
-# § 4.1 and Appendix C.2 say the same of the losses: that of the noisy subset gets worse in the early stage and better
-# later. The test loss is expected to fall up to the early stop.
+# § 4.1 and Appendix C.2 say the same of the losses: the loss on the noisy subset rises in the early stage and falls
+# later. The test loss should fall up to the early stop.
 
 # %% figure="fig-binary-losses" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3)
@@ -271,11 +275,11 @@ ledger.check(
 # ## The dominance of the clean gradient fades (Figure 6)
 #
 # For each class $c$, $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are sums of sample-wise gradients over the clean and the
-# mislabelled samples whose *true* class is $c$ (§ 3.2). Theory: their lengths begin at the ratio of the counts,
-# $(1-\delta)/\delta$ (Eq. 8), and the ratio falls monotonically to about 1 at or before the early stop (Theorem 4.5,
-# Fig. 6). The gradients are exact, over the whole training set, after every epoch. The figure ends at the early stop. Until
-# the labels are fitted the mean over the classes then stays at 1, and single classes swing around it:
-# [chapter 9](09_tempered_overfitting.ipynb) shows that.
+# mislabelled samples whose *true* class is $c$ (§ 3.2). The theory says that the ratio of their lengths begins at the
+# ratio of the counts, $(1-\delta)/\delta$ (Eq. 8), and falls monotonically to about 1 at or before the early stop
+# (Theorem 4.5, Fig. 6). The gradients are exact, over the whole training set, after every epoch. The figure ends at the
+# early stop. [Chapter 9](09_tempered_overfitting.ipynb) shows what follows: the mean over the classes stays at 1 until
+# the labels are fitted, and single classes swing around it.
 
 # %% figure="fig-binary-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
@@ -340,16 +344,16 @@ ledger.check(
 )
 
 # %% [markdown]
-# Start and end are as the paper says; "monotonically" is not. Class by class the ratio also goes up, in about
-# every third epoch: the two classes swing against each other. Their mean falls smoothly until it is close to 1; in the
-# last flat stretch before the early stop it, too, goes up by little steps. The ratio is monotone where the theorem is
-# proved, with the full batch (below).
+# The ratio starts and ends where the paper says, but it does not fall monotonically. In each class it goes up in about
+# every third epoch, because the two classes swing against each other. Their mean falls smoothly until it is close to 1
+# and then, in the last flat stretch before the early stop, also rises by small steps. With the full batch, for which
+# the theorem is proved, the ratio is monotone (see below).
 #
 # ## One direction (Assumption 4.1), and the reason given for it
 #
 # The theory assumes that up to some time $T$ the noisy gradient is an exact negative multiple of the clean one,
-# $g_{noise}^{(c)} = -\alpha_t\, g_{clean}^{(c)}$ with $0 < \alpha_t < 1$. The reason offered (§ 4.1, Remark 3.3) is
-# that a wide network's model derivatives $\nabla h$ hardly change during training. Both can be measured.
+# $g_{noise}^{(c)} = -\alpha_t\, g_{clean}^{(c)}$ with $0 < \alpha_t < 1$. The paper's reason (§ 4.1, Remark 3.3) is
+# that a wide network's model derivatives $\nabla h$ hardly change during training. We measure both.
 
 # %% figure="fig-binary-assumption" tags=["hide-input"]
 fig, (opposite, constant) = figures.panels(2, height=2.4)
@@ -408,18 +412,19 @@ ledger.check(
 )
 
 # %% [markdown]
-# The assumption holds closely; the reason given for it does not. The derivatives of the paper's network have turned
-# far away by the early stop, and clean and noisy gradients have turned *together*. They can, because both subsets hold
-# the same kind of images: whatever the mean derivative of a class becomes, it becomes that for both. In the theory's
-# own setting, NTK parameterisation and small steps, the derivatives do stay.
+# The assumption holds closely; the reason given for it does not. By the early stop the derivatives of the paper's
+# network have turned far away from their start, and clean and noisy gradients have turned *together*. They do so
+# because both subsets hold the same kind of images: whatever the mean derivative of a class becomes, it is the same for
+# both. In the theory's own setting, NTK parameterisation and small steps, the derivatives stay nearly constant.
 #
 # ## The update, as if there were no noise (Equation 10, Proposition 4.2)
 #
 # Let $\hat g^{(c)}$ be the gradient of class $c$ with all its true labels. The paper concludes from Assumption 4.1 that
 # $g_{clean}^{(c)} = \hat g^{(c)} / (1 + \alpha_t)$ (Eq. 10), and so that a step on the noisy data is a step on the true
-# labels with the learning rate $\eta' = \eta\,(1-\alpha_t)/(1+\alpha_t)$ (Prop. 4.2). The first takes
-# $|f - \hat y|$ and $|f - y|$ to be equal on noisy samples. They are at the start, where $f = 1/2$; later they are not.
-# Counting samples instead gives $g_{clean}^{(c)} = (1-\delta)\,\hat g^{(c)}$ and $\eta' = \eta\,(1-\delta)(1-\alpha_t)$.
+# labels with the learning rate $\eta' = \eta\,(1-\alpha_t)/(1+\alpha_t)$ (Prop. 4.2). Equation 10 takes the distances
+# of the output $f$ from the true label $\hat y$ and from the given label $y$ to be equal on noisy samples,
+# $|f - \hat y| = |f - y|$. They are equal at the start, where $f = 1/2$, and differ later. Counting samples instead
+# gives $g_{clean}^{(c)} = (1-\delta)\,\hat g^{(c)}$ and $\eta' = \eta\,(1-\delta)(1-\alpha_t)$.
 
 # %% figure="fig-binary-update" tags=["hide-input"]
 until = int(max(slow.early_stops))
@@ -444,7 +449,6 @@ figures.early_stop([direction, factor, share], slow.early_stops)
 for axes in (direction, factor, share):
     figures.label_ends(axes, gap=0.13)
 show.figure(fig)
-
 
 # %% tags=["hide-input"]
 show.markdown(f"*{slow.provenance_line()}.*")
@@ -518,9 +522,9 @@ ledger.check(
 )
 
 # %% [markdown]
-# Class by class the direction is kept almost exactly (Eq. 10's cosine); it is lost in the sum over the classes. A likely
-# reason: the proposition takes one $\alpha_t$ for both classes. Where the two differ, and where the classes' gradients
-# nearly cancel, the small difference decides where the sum points.
+# Within each class the direction is kept almost exactly (the cosine of Equation 10); the sum over the classes loses it.
+# A likely reason is that the proposition takes one $\alpha_t$ for both classes. Where the two values differ and the
+# classes' gradients nearly cancel, the small difference decides where the sum points.
 #
 # ## Losses and dominance, step by step (Theorems 4.4 and 4.5)
 #
@@ -540,7 +544,6 @@ alpha.set(ylabel="α", xlabel="step", xlim=(0, theory[0].experiment.train.epochs
 figures.label_ends(losses)
 figures.label_ends(alpha)
 show.figure(fig)
-
 
 # %% tags=["hide-input"]
 show.markdown(f"*{theory.provenance_line()}.*")
@@ -584,8 +587,8 @@ ledger.check(
 # %% [markdown]
 # ## A proxy that misleads
 #
-# An earlier notebook by others replaced the gradients' lengths by sums of losses, as cheaper stand-ins: the sum of the
-# clean samples' losses over that of the noisy ones. At the start all losses are equal, so the proxy gives the ratio of
+# An earlier notebook by others used a cheaper stand-in for the ratio of gradient lengths: the sum of the clean samples'
+# losses over that of the noisy ones. The stand-in misleads. At the start all losses are equal, so it gives the ratio of
 # the counts whatever the gradients do; later it falls further than the true ratio.
 
 # %% figure="fig-binary-proxy" tags=["hide-input"]
@@ -621,9 +624,10 @@ ledger.check(
 # ## Where this deviates from the paper
 #
 # - The paper leaves learning rate, momentum, initialisation, pixel scale and stopping rule open. We take the
-#   configuration printed above, PyTorch's default initialisation, pixels in [0, 1], and the epoch of least test error.
+#   configuration in the folded cell at the top, PyTorch's default initialisation, pixels in [0, 1], and the epoch of
+#   least test error.
 # - Its captions say $\delta = 0.4$ for Figures 5 and 6, its Appendix B says 30 %. The ratio of 1.5 that its text reads
-#   off Figure 6 is $(1-\delta)/\delta$ for 0.4, so 0.4 it is. Exactly that share of each class is flipped.
+#   off Figure 6 is $(1-\delta)/\delta$ for 0.4, so we use 0.4. Exactly that share of each class is flipped.
 # - It writes one $\alpha_t$ for both classes. We report each class, their geometric mean, and the ratio of the sums.
 #
 # ## Try it yourself
@@ -651,13 +655,15 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# Hardly. The derivatives turn faster, but clean and noisy gradients still turn together.
+# Hardly. With 32 neurons the derivatives turn faster, but clean and noisy gradients still turn together.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Up to the early stop the noisy gradient points against the clean one almost exactly, and for most of that time it
-#   is the shorter: the core of the theory stands.
-# - It is so because both subsets hold the same kind of images, not because the network's derivatives stand still.
-# - The equivalence with training on true labels is good at first and gone well before the early stop.
+# - Up to the early stop the noisy gradient points against the clean one almost exactly, and for most of that time it is
+#   the shorter of the two. The core of the theory stands.
+# - The two gradients stay opposite because both subsets hold the same kind of images, not because the network's
+#   derivatives stand still.
+# - Training on noisy labels is equivalent to training on true labels, at a smaller step, only in the first part of the
+#   early stage; the equivalence is gone well before the early stop.

@@ -15,19 +15,19 @@
 # %% [markdown]
 # # Directions of the model derivative
 #
-# Why should samples of one class pull a network the same way? § 3.1 of the paper answers with geometry: at
-# initialisation the angle between the derivatives $\nabla h(w_0;x)$ and $\nabla h(w_0;z)$ of the output by the weights is
-# a fixed function of the angle between the inputs (Theorem 3.1), and a growing one up to right angles (Corollary 3.2).
-# This chapter derives that function anew, checks it in two independent ways, follows it into deeper networks
-# (Figure 2), shows what it does to two clusters (Figure 3), and trains wide networks to see whether it lasts
-# (Remark 3.3). In short: the theorem is right, and in its own parameterisation it lasts the longer the wider the network
-# is; deeper networks keep the order of the angles but not their size.
+# Why should samples of one class pull a network the same way? § 3.1 of the paper answers with geometry. At
+# initialisation the angle between the model derivatives $\nabla h(w_0;x)$ and $\nabla h(w_0;z)$, the derivatives of the
+# output by the weights, is a fixed function of the angle between the inputs $x$ and $z$ (Theorem 3.1), and up to right
+# angles it grows with that angle (Corollary 3.2). This chapter derives the function anew, checks it in two independent
+# ways, follows it into deeper networks (Figure 2) and to two clusters (Figure 3), and trains wide networks to see
+# whether it lasts (Remark 3.3). In short: the theorem is right, and in its own parameterisation it holds during
+# training, the better the wider the network is. Deeper networks keep the order of the angles but not their size.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, readings, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, paper: smoke measures live in seconds, best is the largest recorded
@@ -36,17 +36,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # measure anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## What is measured
-#
-# Networks in the paper's parameterisation (Eqs. 6 and 7): weights from $N(0,1)$, no biases, a factor $1/\sqrt m$ on each
-# hidden layer of $m$ neurons. Inputs are points on the unit circle. $\theta_d$ is the angle between two inputs,
-# $\theta_h$ that between their model derivatives; both lie in [0°, 180°] (the paper lets the angle of a *point* run to
-# 360°). The inner products of all pairs of derivatives come layer by layer from what goes in and what comes back, so
-# that a gradient is never stored, whatever the width. A seed varies the weights that are drawn; for the clusters also the
-# points, and for the trained networks the images, the wrong labels and the order of the images.
-
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 from scipy import stats
 
@@ -110,63 +100,13 @@ def degrees(cosines):
 # %% [markdown]
 # ## Theorem 3.1
 #
-# For two layers and infinite width,
+# Let $\theta_d$ be the angle between two inputs and $\theta_h$ the angle between their model derivatives. For two
+# layers and infinite width the theorem says
 #
 # $$\theta_h = \theta_d \quad\text{(linear)}, \qquad
 # \cos\theta_h = \frac{\pi-\theta_d}{\pi}\cos\theta_d + \frac{1}{2\pi}\sin\theta_d \quad\text{(ReLU)}.$$
 #
-# <details><summary>A derivation of our own, from the arc-cosine kernels</summary>
-#
-# Write the network as $h(x) = m^{-1/2}\sum_i v_i\,\sigma(a_i\cdot x)$ with $v_i, a_i$ standard normal. Its derivatives are
-# $\partial h/\partial v_i = m^{-1/2}\sigma(a_i\cdot x)$ and
-# $\partial h/\partial a_i = m^{-1/2} v_i\,\sigma'(a_i\cdot x)\,x$. The inner product at $x$ and $z$ is a mean over
-# neurons and by the law of large numbers tends to
-#
-# $$K(x,z) = \mathbb E[\sigma(a\cdot x)\sigma(a\cdot z)] + \mathbb E[v^2]\;\mathbb E[\sigma'(a\cdot x)\sigma'(a\cdot z)]\; x\cdot z.$$
-#
-# *Linear*: both expectations are elementary, $K = x\cdot z + x\cdot z = 2\,x\cdot z$, so the angle is kept.
-#
-# *ReLU*: only the plane of $x$ and $z$ matters, in which $a$ has a uniform direction. Both neurons' gates are open on a
-# sector of $\pi-\theta$ out of $2\pi$, so the second term is $\frac{\pi-\theta}{2\pi}\,\|x\|\|z\|\cos\theta$. The first is
-# the arc-cosine kernel of degree 1: with $a = r(\cos\phi, \sin\phi)$, $\mathbb E r^2 = 2$,
-#
-# $$\frac{2}{2\pi}\int_{\theta-\pi/2}^{\pi/2}\cos\phi\,\cos(\phi-\theta)\,d\phi
-#   = \frac{1}{2\pi}\bigl(\sin\theta + (\pi-\theta)\cos\theta\bigr)$$
-#
-# times $\|x\|\|z\|$. Their sum is $\|x\|\|z\|\,[\frac{\pi-\theta}{\pi}\cos\theta + \frac{1}{2\pi}\sin\theta]$; at
-# $\theta=0$ it is $\|x\|^2$, so dividing by the norms leaves the bracket. ∎
-#
-# For small angles $\cos\theta_h \approx 1 - \theta_d/2\pi$: the ReLU's derivative angle starts like $\sqrt{\theta_d/\pi}$,
-# with a vertical tangent. Small input angles are magnified.
-#
-# </details>
-#
-# First check: no network at all. A million random neurons, and the two expectations as plain means.
-
-
-# %%
-def monte_carlo(seed: int, angles, neurons: int):
-    """Cosine of theta_h by sampling neurons: its value and its standard error at each angle (float64)."""
-    random = np.random.default_rng(seed)
-    a, v = random.standard_normal((neurons, 2)), random.standard_normal(neurons)
-    first = a[:, 0]
-    value, error = [], []
-    for theta in np.radians(angles):
-        second = a @ [np.cos(theta), np.sin(theta)]
-        terms = np.maximum(first, 0) * np.maximum(second, 0)
-        terms += v**2 * (first > 0) * (second > 0) * np.cos(theta)
-        value.append(terms.mean())
-        error.append(terms.std() / np.sqrt(neurons))
-    return np.array(value), np.array(error)
-
-
-sampled = np.arange(0, 166, 15)  # at 180 degrees every term is 0
-neurons = 100_000 if profile == "smoke" else 1_000_000
-tries = [monte_carlo(run.experiment.seed, sampled, neurons) for run in runs["clusters"]]
-in_errors = [np.abs(value - closed_form(sampled, "relu")) / error for value, error in tries]
-
-# %% [markdown]
-# Second check: networks of finite width. Their error should shrink like one over the square root of the width.
+# In networks of finite width $m$ the error of $\cos\theta_h$ should shrink like one over the square root of $m$:
 
 
 # %% figure="fig-derivative-widths" tags=["hide-input"]
@@ -199,6 +139,32 @@ show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*{runs['theorem, relu'].provenance_line()}.*")
+
+# %% [markdown]
+# A second check needs no network at all. It draws a million random neurons (`smoke`: 100,000) and takes the two
+# expectations of which the formula is made (derived below) as plain means:
+
+
+# %%
+def monte_carlo(seed: int, angles, neurons: int):
+    """Cosine of theta_h by sampling neurons: its value and its standard error at each angle (float64)."""
+    random = np.random.default_rng(seed)
+    a, v = random.standard_normal((neurons, 2)), random.standard_normal(neurons)
+    first = a[:, 0]
+    value, error = [], []
+    for theta in np.radians(angles):
+        second = a @ [np.cos(theta), np.sin(theta)]
+        terms = np.maximum(first, 0) * np.maximum(second, 0)
+        terms += v**2 * (first > 0) * (second > 0) * np.cos(theta)
+        value.append(terms.mean())
+        error.append(terms.std() / np.sqrt(neurons))
+    return np.array(value), np.array(error)
+
+
+sampled = np.arange(0, 166, 15)  # at 180 degrees every term is 0
+neurons = 100_000 if profile == "smoke" else 1_000_000
+tries = [monte_carlo(run.experiment.seed, sampled, neurons) for run in runs["clusters"]]
+in_errors = [np.abs(value - closed_form(sampled, "relu")) / error for value, error in tries]
 
 # %% tags=["hide-input"]
 exceeded = stats.norm.isf(0.0005 / (len(sampled) * len(tries)))  # by one of all these draws once in a thousand times
@@ -266,16 +232,53 @@ show.markdown(
 )
 
 # %% [markdown]
-# The theorem is about infinite width, and single networks scatter around it: for the linear one the standard deviation
-# of the cosine at right angles is $1/(2\sqrt m)$, so that the largest of many errors in a network can be a multiple of
-# that even at the largest width. The scatter shrinks at the rate it should, and the mean over networks has no visible
-# bias.
+# The theorem is about infinite width, and single networks scatter around it. For the linear network the standard
+# deviation of the cosine at right angles is $1/(2\sqrt m)$, so the largest of many errors can be a multiple of that
+# even at the largest width. The scatter shrinks at the predicted rate, and the mean over networks has no visible bias.
+
+# %% [markdown]
+# ## How it was measured, and where the formula comes from
 #
+# The networks have the paper's parameterisation (Eqs. 6 and 7): weights from $N(0,1)$, no biases, and a factor
+# $1/\sqrt m$ on each hidden layer of $m$ neurons. The inputs are points on the unit circle. Both angles lie in [0°,
+# 180°] (the paper lets the angle of a *point* run to 360°). The inner products of all pairs of derivatives are computed
+# layer by layer, from the inputs of each layer and the derivatives passed back to it, so that no gradient is ever
+# stored, whatever the width. A seed draws the weights; for the clusters it also draws the points, and for the trained
+# networks the images, the wrong labels and the order of the images.
+#
+# <details><summary>A derivation of our own, from the arc-cosine kernels</summary>
+#
+# Write the network as $h(x) = m^{-1/2}\sum_i v_i\,\sigma(a_i\cdot x)$ with $v_i, a_i$ standard normal. Its derivatives
+# are $\partial h/\partial v_i = m^{-1/2}\sigma(a_i\cdot x)$ and
+# $\partial h/\partial a_i = m^{-1/2} v_i\,\sigma'(a_i\cdot x)\,x$. The inner product at $x$ and $z$ is a mean over
+# neurons and by the law of large numbers tends to
+#
+# $$K(x,z) = \mathbb E[\sigma(a\cdot x)\sigma(a\cdot z)] + \mathbb E[v^2]\;\mathbb E[\sigma'(a\cdot x)\sigma'(a\cdot z)]\; x\cdot z.$$
+#
+# *Linear*: both expectations are elementary, $K = x\cdot z + x\cdot z = 2\,x\cdot z$, so the angle is kept.
+#
+# *ReLU*: only the plane of $x$ and $z$ matters, in which $a$ has a uniform direction. Both neurons' gates are open on a
+# sector of $\pi-\theta$ out of $2\pi$, so the second term is $\frac{\pi-\theta}{2\pi}\,\|x\|\|z\|\cos\theta$. The first
+# is the arc-cosine kernel of degree 1: with $a = r(\cos\phi, \sin\phi)$, $\mathbb E r^2 = 2$,
+#
+# $$\frac{2}{2\pi}\int_{\theta-\pi/2}^{\pi/2}\cos\phi\,\cos(\phi-\theta)\,d\phi
+#   = \frac{1}{2\pi}\bigl(\sin\theta + (\pi-\theta)\cos\theta\bigr)$$
+#
+# times $\|x\|\|z\|$. Their sum is $\|x\|\|z\|\,[\frac{\pi-\theta}{\pi}\cos\theta + \frac{1}{2\pi}\sin\theta]$; at
+# $\theta=0$ it is $\|x\|^2$, so dividing by the norms leaves the bracket. ∎
+#
+# For small angles $\cos\theta_h \approx 1 - \theta_d/2\pi$: the ReLU's derivative angle starts like
+# $\sqrt{\theta_d/\pi}$, with a vertical tangent. Small input angles are magnified.
+#
+# </details>
+
+# %% [markdown]
 # ## The step of the proof (Lemma A.2)
 #
 # The proof of the linear case rests on a matrix $A$ of $m\times d$ standard normal entries: $\frac1m A^\top A$ tends to
-# the identity (Lemma A.2). Its own proof (Appendix A.3, Eq. 28) gives the variances, $1/m$ beside the diagonal and $2/m$
-# on it. A few hundred matrices of each height, for $d = 2$ as on our circle, say the same.
+# the identity (Lemma A.2). Its own proof (Appendix A.3, Eq. 28) gives the variances, $1/m$ beside the diagonal and
+# $2/m$ on it. Draws of 1,000 matrices of each height (`smoke`: 300), with $d = 2$ as on our circle, confirm both
+# variances.
 
 # %% figure="fig-derivative-lemma" tags=["hide-input"]
 heights = (64, 256, 1024) if profile == "smoke" else (64, 256, 1024, 4096)
@@ -339,9 +342,9 @@ ledger.check(
 # %% [markdown]
 # ## Shallow and deep (Figure 2)
 #
-# The paper draws $\theta_h$ over $\theta_d$ for networks of 2, 3 and 5 layers of weights and reads three things off:
-# the two-layer curves match the theorem; the linear ones are indistinguishable; and the same *or similar* relation
-# holds in depth.
+# The paper plots $\theta_h$ over $\theta_d$ for networks of 2, 3 and 5 layers of weights and concludes three things:
+# the curves of two layers match the theorem, the curves of linear networks are indistinguishable, and the same *or a
+# similar* relation holds in deeper networks.
 
 
 # %% figure="fig-derivative-depth" tags=["hide-input"]
@@ -412,15 +415,17 @@ ledger.check(
 )
 
 # %% [markdown]
-# Deep ReLU networks change the curve, the more the deeper they are: it rises more steeply for similar inputs and is
-# flatter for dissimilar ones. What the argument of the paper needs is less, though: that the order is kept.
+# Deep ReLU networks change the curve, and the deeper they are, the more: it rises more steeply for similar inputs and
+# is flatter for dissimilar ones. The paper's argument needs less than the curve, however. It needs only that the order
+# is kept.
 #
 # ## Similar inputs, similar derivatives (Corollary 3.2)
 #
 # Up to right angles, a larger $\theta_d$ means a larger $\theta_h$. We follow every network around the circle from
 # eight base points and count the steps in which $\theta_h$ goes down. Beyond 90° the corollary promises nothing, and
-# rightly: the closed form itself has a maximum there. (Linear networks cannot violate the order on a circle: their
-# inner product is $x^\top M z$ with one positive definite matrix $M$, a circle seen at a slant. They are drawn, not judged.)
+# rightly so: the closed form itself has a maximum there. Linear networks cannot violate the order on a circle, because
+# their inner product is $x^\top M z$ with one positive definite matrix $M$, a circle seen at a slant. The figure shows
+# them, and no claim judges them.
 
 
 # %% figure="fig-derivative-corollary" tags=["hide-input"]
@@ -494,15 +499,14 @@ ledger.check(
 )
 
 # %% [markdown]
-# A finite network is a sample of its neurons, so that an order that the theorem keeps exactly may be broken by little
-# steps. All networks are judged alike: by the net rise of $\theta_h$ over the sum of all its changes, which is 1 if no
-# step falls.
+# A finite network has only a sample of the neurons that the theorem averages over, so its $\theta_h$ may fall by small
+# amounts where the theorem's rises. All networks are judged by one measure: the net rise of $\theta_h$ over the sum of
+# all its changes, which is 1 if no step falls.
 #
-# The appendix puts the corollary a second way (Corollary A.3, part 1): if $\theta_d \ll 1$ then $\theta_h \ll 1$. That is
-# true, and slow for the ReLU: its Taylor expansion, $\cos\theta_h \approx 1-\theta_d/2\pi$, gives
-# $\theta_h\approx\sqrt{\theta_d/\pi}$. Inputs must be a hundred times more alike for derivatives that are ten times more
-# alike.
-
+# The appendix puts the corollary a second way (Corollary A.3, part 1): if $\theta_d \ll 1$ then $\theta_h \ll 1$. That
+# is true, but for the ReLU $\theta_h$ vanishes slowly: the Taylor expansion $\cos\theta_h \approx 1-\theta_d/2\pi$
+# gives $\theta_h\approx\sqrt{\theta_d/\pi}$. To make $\theta_h$ ten times smaller, $\theta_d$ must be a hundred times
+# smaller.
 
 # %% figure="fig-derivative-small" tags=["hide-input"]
 import torch
@@ -557,8 +561,9 @@ ledger.check(
 # %% [markdown]
 # ## Two clusters (Figure 3)
 #
-# Points of two clusters a right angle apart; the derivatives of a three-layer ReLU network at its initialisation. Pairs
-# from one cluster should make smaller angles than pairs from different ones.
+# The inputs are now points of two clusters a right angle apart, and the network has three layers with ReLU, at its
+# initialisation. Pairs of points from one cluster should have smaller angles between their derivatives than pairs from
+# different clusters.
 
 # %% figure="fig-derivative-clusters" tags=["hide-input"]
 
@@ -607,9 +612,10 @@ ledger.check(
 #
 # Everything so far is about a network before its first step. Remark 3.3 says more: for infinitely wide networks
 # $\nabla h$ is constant during training, hence $\theta_h$ is, and Theorem 3.1 and Corollary 3.2 "apply to any time
-# stamp". So we train: two-layer networks of several widths in the parameterisation of Eq. 7, antisymmetric so that they
-# begin at $f = 1/2$, on a hundred sevens and nines with 40 % wrong labels, until the early stop and on until all labels
-# are learnt by heart. Before, at, and after, we take the angles of all pairs of a hundred test images.
+# stamp". So we train two-layer networks of several widths on a hundred sevens and nines with 40 % wrong labels, to the
+# early stop and on until all labels are learnt by heart. The networks have the parameterisation of Eq. 7 and an
+# antisymmetric initialisation, so that they begin at $f = 1/2$. We measure the angles of all pairs of a hundred test
+# images at the start, at the early stop and at the end.
 
 # %% figure="fig-derivative-training" tags=["hide-input"]
 trained = runs["trained"]
@@ -708,10 +714,10 @@ ledger.check(
 )
 
 # %% [markdown]
-# In the theory's own parameterisation the remark holds up. By the early stop the angles have hardly moved at any width;
-# to learn the wrong labels by heart the network moves them more, and again the less the wider it is. This is no statement
-# about the network of the paper's figures, in PyTorch's parameterisation and at 512 neurons: its derivatives have
-# turned far by the early stop ({doc}`02_binary_dynamics`).
+# In the theory's own parameterisation the remark holds. By the early stop the angles have hardly moved at any width.
+# Learning the wrong labels by heart moves them more, and again less in wider networks. This says nothing about the
+# network of the paper's figures, which has PyTorch's parameterisation and 512 neurons: its derivatives have turned far
+# by the early stop ([chapter 2](02_binary_dynamics.ipynb)).
 
 # %% [markdown]
 # ## Where this deviates from the paper
@@ -719,13 +725,13 @@ ledger.check(
 # - It gives no coordinates for its clusters: ours have their centres at distance 3 from the origin, 90° apart, with a
 #   standard deviation of 0.5, 500 points each.
 # - "$k$ layers" counts layers of weights, as its equations do: two layers are one hidden layer.
-# - It draws one network; we average over seeds and base points, and count the corollary over all of them.
+# - It shows one network. We average over seeds and base points, and check the corollary in all of them.
 # - It gives no experiment for Remark 3.3. Ours trains on a hundred 8 × 8 digits, so that a network of 4,096 neurons learns
 #   every wrong label in a minute; the angles between its test images span what the last figure shows.
 #
 # ## Try it yourself
 #
-# 1. At `smoke`, set `width` to 16. Which verdicts change first, those on values or those on order?
+# 1. At `smoke`, set `width` to 16. Which verdicts change first, the verdicts on values or the verdicts on order?
 #
 # <details><summary>What you should see</summary>
 #
@@ -738,15 +744,18 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# Then only $\mathbb E[\sigma\sigma]$ counts: $\cos\theta_h = \frac1\pi(\sin\theta_d + (\pi-\theta_d)\cos\theta_d)$. It
-# starts with slope 1 (no $\sqrt{\theta_d}$), is monotone all the way to 180°, and is never above 90°.
+# Then only the first expectation, $\mathbb E[\sigma(a\cdot x)\sigma(a\cdot z)]$, counts:
+# $\cos\theta_h = \frac1\pi(\sin\theta_d + (\pi-\theta_d)\cos\theta_d)$. It starts with slope 1 (no $\sqrt{\theta_d}$),
+# is monotone all the way to 180°, and is never above 90°.
 #
 # </details>
 #
 # ## What to take away
 #
 # - The theorem is right, constant for constant, and networks of the paper's size obey it to a few hundredths.
-# - It outlives training, as Remark 3.3 says, in the parameterisation for which it is proved: there the angles move the less
-#   the wider the network is.
-# - Depth spreads small angles and compresses large ones. Order, which is all that the paper's argument uses, survives to within about a degree.
-# - The next chapter adds labels: the same directions, with a sign.
+# - In the parameterisation for which it is proved, the theorem stays true during training, as Remark 3.3 says: the
+#   wider the network, the less the angles move.
+# - Depth spreads small angles and compresses large ones. The order of the angles, which is all that the paper's
+#   argument uses, survives to within about a degree.
+# - A label adds only a sign to these directions. [Chapter 4](04_sample_gradients.ipynb) shows that this sign makes
+#   clean and mislabelled samples of a class pull against each other.

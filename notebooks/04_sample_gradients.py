@@ -15,20 +15,19 @@
 # %% [markdown]
 # # Sample-wise gradients, at the start and after
 #
-# A sample's gradient is its model derivative times $f - y$, and a wrong label changes the sign of that factor. So, says
-# § 3.2 of the paper, before any training the mislabelled samples of a class pull exactly against the clean ones, and
-# lose, because there are fewer of them: $\|g_{clean}\|/\|g_{noise}\| = (1-\delta)/\delta$ (Eq. 8). This chapter measures
-# the angles (Figure 4) and the ratio under three initialisations, and what a mini-batch sees of it (Remark 4.3); then it
-# follows single samples and mini-batches through training (§ 1). In short: at the start the directions are as the paper
-# says; the ratio is not, for the initialisation that the paper states, because its output does not start near one half.
-# With outputs that do, it is. Later more clean than noisy samples go along with the update; how near they come to "almost
-# all" and "almost none" depends on the step size and on the number of classes.
+# Do mislabelled samples pull against the clean ones, and who wins? A sample's gradient is its model derivative times
+# $f - y$, output less label, and a wrong label changes the sign of that factor. § 3.2 of the paper concludes that
+# before any training the mislabelled samples of a class pull exactly against the clean ones, and lose because they are
+# fewer: $\|g_{clean}\|/\|g_{noise}\| = (1-\delta)/\delta$ (Eq. 8). In short: at the start the directions are as the
+# paper says (Figure 4). The ratio is so only if the outputs start near one half, which the initialisation that the
+# paper states does not give. During training more clean than noisy samples go along with the update (§ 1); how close
+# their shares come to "almost all" and "almost none" depends on the step size and on the number of classes.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke measures live in seconds, best is the largest recorded
@@ -39,30 +38,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # measure anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## What is measured
-#
-# Two-layer ReLU networks before their first step, each over several seeds. A seed varies which labels are wrong, the
-# initial weights and the batches that are drawn, for the clusters also the points:
-#
-# - **clusters**: the two clusters of Figure 3, in the paper's parameterisation;
-# - **default**, **paper**, **antisymmetric**: all images of two MNIST digits (0 and 1; at `smoke` scikit-learn's) under
-#   PyTorch's default initialisation, under the one of § 3.1 (weights from $N(0,1)$, a factor $1/\sqrt m$), and under the
-#   latter made antisymmetric, $(h - h')/\sqrt2$ of two equal copies, so that $h(w_0;\cdot) = 0$;
-# - **batches**: mini-batch gradients of a network like that of Figure 5, on sevens and nines.
-#
-# And networks that are trained, where a seed also varies the order of the images and, at `cpu`, which images they are:
-#
-# - **larger step**, **smaller step**: the network of Figure 5, plain mini-batch SGD, on sevens and nines; after each epoch
-#   we ask of every sample whether its own gradient points along the full one (§ 1);
-# - **ten classes**: the same for a small convolutional network;
-# - **in training**: the mini-batch gradients again, after each epoch of the training with the larger step.
-#
-# For each class $c$ there are three subsets (§ 3.2): *clean* and *noise*, the samples truly of class $c$ with right and
-# wrong labels, and *other*, the clean samples of the other class. $\theta_g$ is the angle of a sample's gradient to
-# $g_{clean}^{(c)}$, the sum over the clean subset.
-
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 
 from lib import experiments
@@ -136,8 +112,9 @@ angles = {name: readings.Angles(runs[name]) for name in ("clusters", "default", 
 # %% [markdown]
 # ## The angles (Figure 4)
 #
-# What § 3.2 expects of each class: clean samples at small angles; noisy ones mirrored, at 180° minus those, their sum
-# at almost 180°; other samples aligned with neither, with a large component at right angles.
+# $\theta_g$ is the angle of a sample's gradient to $g_{clean}$, the sum over the clean samples of its class. § 3.2
+# expects the clean samples at small angles, the noisy ones mirrored, at 180° minus those, and the samples of the
+# *other* class aligned with neither, with a large component at right angles.
 
 # %% figure="fig-start-angles" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
@@ -205,18 +182,44 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
     )
 
 # %% [markdown]
+# ## How it was measured
+#
+# For each class $c$ there are three subsets (§ 3.2): *clean* and *noise*, the samples truly of class $c$ with right and
+# with wrong labels, and *other*, the clean samples of the other class. $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are the
+# sums of the samples' gradients over the first two.
+#
+# The first measurements take networks before their first step, each over several seeds. A seed draws which labels are
+# wrong, the weights and the batches, and for the clusters also the points:
+#
+# - **clusters**: the two clusters of Figure 3, in the paper's parameterisation, with one hidden layer;
+# - **default**, **paper**, **antisymmetric**: all images of two MNIST digits (0 and 1; `smoke` takes scikit-learn's)
+#   under PyTorch's default initialisation, under the one of § 3.1 (weights from $N(0,1)$, a factor $1/\sqrt m$), and
+#   under the latter made antisymmetric, $(h - h')/\sqrt2$ of two equal copies, so that $h(w_0;\cdot) = 0$;
+# - **batches**: mini-batch gradients of a network like that of Figure 5, on sevens and nines.
+#
+# The other measurements follow networks in training. There a seed also draws the order of the images and, at `cpu`,
+# which images are used:
+#
+# - **larger step**, **smaller step**: the network of Figure 5, plain mini-batch SGD, on sevens and nines. After each
+#   epoch we ask of every sample whether its own gradient points along the full one (§ 1);
+# - **ten classes**: the same for a small convolutional network;
+# - **in training**: the mini-batch gradients again, after each epoch of the training with the larger step.
+
+# %% [markdown]
 # ## The lengths (Equation 8), and why the stated initialisation fails
 #
-# The paper factorises: $g_k^{(c)} = |D_k^{(c)}|\;\mathbb E[f - y]\;\mathbb E[\nabla h]$. The mean derivative is the same
-# for clean and noisy samples of a class, so the ratio is that of the counts times that of the mean residuals. Then it
-# takes the mean output to be 0.5 "by random guess", so that the residuals cancel and $(1-\delta)/\delta$ is left.
+# The paper writes the gradient of a subset $D_k^{(c)}$ (clean or noise) as the number of its samples times two means:
+# $g_k^{(c)} = |D_k^{(c)}|\;\mathbb E[f - y]\;\mathbb E[\nabla h]$. The mean derivative is the same for clean and noisy
+# samples of a class, so the ratio of the lengths is the ratio of the counts times the ratio of the mean residuals. The
+# paper then takes the mean output to be 0.5 "by random guess", so that the residuals cancel and $(1-\delta)/\delta$ is
+# left.
 #
-# That last step is about the initialisation. With weights from $N(0,1)$ in every layer and $1/\sqrt m$ on the hidden one,
-# the output of a network at an image of norm $\|x\|$ is a Gaussian of standard deviation $\|x\|/\sqrt2$: for MNIST about
-# 6, and the images of a class share one random offset. The sigmoid of that is near 0 or 1, not 0.5. Without that step,
-# for a class whose right label is 1, the argument gives
-# $\frac{1-\delta}{\delta}\cdot\frac{1-\bar f}{\bar f}$, with $\bar f$ the mean output on the class; for the other class the
-# fraction is turned over.
+# That last step depends on the initialisation. With weights from $N(0,1)$ in every layer and $1/\sqrt m$ on the hidden
+# one, the logit of an image of norm $\|x\|$ is Gaussian with standard deviation $\|x\|/\sqrt2$. For MNIST that is about
+# 6, and the images of a class share one random offset, so the sigmoid of the logit is near 0 or 1, not 0.5. Without the
+# last step, for a class whose right label is 1, the argument gives
+# $\frac{1-\delta}{\delta}\cdot\frac{1-\bar f}{\bar f}$, with $\bar f$ the mean output on the class; for the other class
+# the fraction is turned over.
 
 # %% figure="fig-start-eq8" tags=["hide-input"]
 nominal = (1 - noise_rate) / noise_rate
@@ -280,15 +283,17 @@ for init, words in says.items():
     )
 
 # %% [markdown]
-# So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation makes
-# such networks, nearly (its outputs start small); the antisymmetric one does exactly. With the initialisation of § 3.1 the ratio can be
-# anything, in either direction, and for a class whose outputs happen to start on the right side the noisy samples *dominate*. The
-# *directions* do not care: the sign of $f-y$ is that of the label wherever the output lies.
+# So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation nearly
+# gives that, because its logits start small; the antisymmetric one gives it exactly. With the initialisation of § 3.1
+# the ratio can be far above or far below $(1-\delta)/\delta$, and in a class whose outputs happen to start on the right
+# side the noisy samples *dominate*. The *directions* are not affected: the sign of $f-y$ depends on the label alone,
+# wherever the output lies.
 #
 # ## What a mini-batch sees (Remark 4.3)
 #
-# Stochastic gradient descent follows mini-batches. Remark 4.3: if the batch is not too small, so that most of its labels
-# are right, its gradient with the given labels is still in line with that with the true ones.
+# Stochastic gradient descent follows mini-batches. Remark 4.3 says that the gradient of a batch with its given labels
+# still has a similar direction as its gradient with the true labels, if the batch is large enough that most of its
+# labels are right.
 
 # %% figure="fig-start-batches" tags=["hide-input"]
 batches = runs["batches"].table
@@ -337,12 +342,13 @@ ledger.check(
 # %% [markdown]
 # ## As training goes on: who is along, who is against (§ 1)
 #
-# § 1 of the paper names a key observation. In the early stage of learning almost all clean sample-wise gradients "agree"
-# with the update direction of gradient descent, in that they have a positive projection on it, and almost all noisy ones
-# are "against" it. As a result the loss of each clean sample falls, that of each noisy one rises. No figure of the paper
-# shows it. To first order a sample's loss falls in a step of gradient descent exactly if its gradient has a positive
-# inner product with the gradient of the whole training set, and one forward-mode pass gives this product for all of them:
-# $\langle\nabla l_i, \nabla L\rangle = (f_i - y_i)\cdot J_i\nabla L$, with $J_i$ the derivative of the logits.
+# § 1 of the paper names a key observation. In the early stage of learning almost all clean sample-wise gradients
+# "agree" with the update direction of gradient descent, that is, have a positive projection on it, and almost all noisy
+# ones are "against" it. As a result the loss of each clean sample falls and the loss of each noisy sample rises. No
+# figure of the paper shows this. To first order a sample's loss falls in a step of gradient descent exactly if its
+# gradient has a positive inner product with the gradient $\nabla L$ of the whole training set, and one forward-mode
+# pass gives this product for all samples $i$: $\langle\nabla l_i, \nabla L\rangle = (f_i - y_i)\cdot J_i\nabla L$, with
+# $J_i$ the derivative of the logits.
 
 # %% figure="fig-training-along" tags=["hide-input"]
 trained = {
@@ -400,18 +406,18 @@ for name, title in trained.items():
     )
 
 # %% [markdown]
-# Two classes of about the same size are two forces that pull against each other on the network's output. At any moment
-# the full gradient is mostly that of the class which the network gives too little, and samples of the other class, clean
-# ones too, then stand against it. With a larger step the network overshoots and the roles change from epoch to epoch:
-# about half of the clean samples are along in some epochs, most of them in others. With a smaller step it swings less.
-# With ten classes a noisy sample is against the update on the two logits of its true and its given label, but on the
-# other eight it asks for the same as every clean sample, so that many more of the noisy ones are along.
+# Two classes of about the same size pull the network's output in opposite directions. At any moment the full gradient
+# is mostly that of the class which the network predicts too rarely, and the samples of the other class, clean ones
+# included, then stand against it. With a larger step the network overshoots and the roles change from epoch to epoch:
+# in some epochs about half of the clean samples are along, in others most of them. With a smaller step these swings are
+# smaller. With ten classes a noisy sample is against the update on two logits, those of its true and its given label.
+# On the other eight logits it asks for the same as every clean sample, so many more of the noisy samples are along.
 #
 # ## As training goes on: what a mini-batch sees (Remark 4.3)
 #
 # The remark is about every step, not only the first. After each epoch of the training with the larger step we draw
-# batches again and compare the gradient of a batch with its given labels and with its true ones, as above. For all images
-# at once this is Proposition 4.2.
+# batches again and compare, as above, the gradient of a batch with its given labels to that with its true labels. For
+# all images at once this comparison is Proposition 4.2.
 
 # %% figure="fig-training-batches" tags=["hide-input"]
 course = runs["in training"]
@@ -473,8 +479,8 @@ ledger.check(
 #
 # - Figure 4's caption says zeros and ones, two layers, $\delta = 0.3$; Appendix B files the same panel under the
 #   sevens-and-nines network. We follow the caption.
-# - $\nabla h$ of a network with 512 hidden neurons has 402,000 entries; that of every image is never stored. Norms and
-#   inner products come layer by layer.
+# - $\nabla h$ of a network with 512 hidden neurons has 402,000 entries, so it is never stored for every image. Norms
+#   and inner products are computed layer by layer.
 # - The paper draws no figure for the key observation of § 1 and names no training for it. We take its network of Figure 5
 #   at two learning rates, and a smaller convolutional network on 2,000 images for ten classes.
 # - The paper normalises its histograms in a way it does not say; ours are shares of the subset's samples.
@@ -485,7 +491,7 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# The histogram hardly moves: directions do not depend on how many labels are wrong. The ratio goes to 1.22.
+# The histogram hardly moves, because directions do not depend on how many labels are wrong. The ratio goes to 1.22.
 #
 # </details>
 #
@@ -493,16 +499,19 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# Where $\frac{0.7}{0.3}\cdot\frac{1-\bar f}{\bar f} < 1$, that is $\bar f > 0.7$: as soon as the network happens to start
-# sure enough of the right answer.
+# They dominate where $\frac{0.7}{0.3}\cdot\frac{1-\bar f}{\bar f} < 1$, that is, for $\bar f > 0.7$: when the network
+# happens to start sure enough of the right answer.
 #
 # </details>
 #
 # ## What to take away
 #
-# - A wrong label turns a sample's gradient around; nothing else. That is visible before any training.
-# - Who wins is a matter of counts *times residuals*. The counts alone decide only if the outputs start at one half.
-# - A mini-batch of a few hundred points forward on the true labels, and roughly along their gradient; one of eight often
-#   points back. The next steps average that out; single steps are not what the theory describes.
-# - In training the full gradient is one vector for all classes: whole classes stand against it for an epoch, clean samples
-#   among them. Clean and noisy samples *of one class* still pull in opposite directions.
+# - A wrong label turns a sample's gradient around and changes nothing else about its direction. That is visible before
+#   any training.
+# - Which side wins depends on its number of samples *times their mean residual*. The numbers alone decide, by
+#   $(1-\delta)/\delta$, only if the outputs start at one half.
+# - The gradient of a mini-batch of a few hundred samples is a step forward on the true labels and points roughly along
+#   their gradient; that of a batch of eight is often a step back. The following steps average this out, so the theory
+#   describes many steps together and no single one.
+# - In training the full gradient is one vector for all classes, and a whole class, its clean samples included, can
+#   stand against it for an epoch. Clean and noisy samples *of one class* still pull in opposite directions.

@@ -15,18 +15,18 @@
 # %% [markdown]
 # # Kernel machines
 #
-# § 6 of the paper suggests that clean-priority learning is not about networks alone: Figure 9 shows kernel machines whose
-# test error makes the same U. A kernel machine is the one case in which the whole training can be solved: in the
-# eigenbasis of the kernel matrix gradient descent is a formula, for step one and for step one billion alike. This
-# chapter draws Figure 9 from that formula, with descent carried out step by step beside it. In short: the U is there for
-# both kernels; its left half, the fall, takes tens of steps with targets 0 and 1, and is mostly done in the first step with
-# targets −1 and 1, unless one class has more images than the other.
+# Does clean-priority learning need a network? § 6 of the paper suggests that it does not: Figure 9 shows kernel
+# machines whose test error makes the same U. For a kernel machine the whole training can be solved. In the eigenbasis
+# of the kernel matrix gradient descent is a formula, for step one and for step one billion alike; this chapter draws
+# Figure 9 from it and carries out descent step by step beside it. In short: both kernels show the U. Its left half, the
+# fall, takes tens of steps with targets 0 and 1. With targets −1 and 1 the first step does most of it, unless one class
+# has more images than the other.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke computes live in seconds, best is the largest recorded
@@ -37,23 +37,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # compute anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## The machines
-#
-# Sevens and nines, 40 % of the labels wrong, as the caption says; it gives neither the size of the training set nor the
-# kernels' widths nor the coding of the labels. We take the Laplacian kernel $e^{-\|x-z\|/s}$ and the Gaussian
-# $e^{-\|x-z\|^2/2s^2}$ with Euclidean distances of pixels in [0, 1], and two codings: targets 0 and 1 with the class read off at
-# ½, and targets −1 and 1 with the class read off at 0.
-#
-# Descent on the squared loss in function space, $f_{t+1} = f_t + \eta K(y - f_t)$ from $f_0 = 0$, moves each eigenvector
-# of $K$ on its own: with eigenvalue $\lambda$ the share $1-(1-\eta\lambda)^t$ of the target's component is learnt after
-# $t$ steps. The step is $\eta = 1/\lambda_{max}$.
-#
-# A seed draws which images are used, where they are a part, and which labels are wrong; a kernel machine has no weights to
-# draw. MNIST has more sevens than nines (6,265 and 5,949), and so has nearly every draw at random. For the last section
-# there are draws with as many of one as of the other, too.
-
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 
 from lib import experiments
@@ -105,6 +89,9 @@ show.markdown(f"Profile `{profile}`, noise rate {noise_rate}, {f'{size:,}' if si
 
 # %% [markdown]
 # ## The U (Figure 9)
+#
+# Sevens and nines, 40 % of the labels wrong, targets 0 and 1. The paper's Figure 9 shows a test error that falls far
+# below the noise rate and rises later.
 
 # %% figure="fig-kernel-u" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7)
@@ -155,8 +142,23 @@ for kernel in ("laplacian", "gaussian"):
     )
 
 # %% [markdown]
-# The formula is gradient descent: descent carried out step by step, for a thousand steps, gives the same outputs. This is
-# no finding but has to be so; the next cell would stop if it were not.
+# ## How it was made
+#
+# The caption of Figure 9 gives neither the size of the training set nor the widths of the kernels nor the coding of the
+# labels. We take the Laplacian kernel $e^{-\|x-z\|/s}$ and the Gaussian $e^{-\|x-z\|^2/2s^2}$ of scale $s$, with
+# Euclidean distances of pixels in [0, 1], and two codings: targets 0 and 1 with the class read off at ½, and targets −1
+# and 1 with the class read off at 0.
+#
+# Descent on the squared loss in function space, $f_{t+1} = f_t + \eta K(y - f_t)$ from $f_0 = 0$, with the kernel
+# matrix $K$, moves the component along each eigenvector of $K$ on its own: with eigenvalue $\lambda$, the share
+# $1-(1-\eta\lambda)^t$ of the target's component is learnt after $t$ steps. The step is $\eta = 1/\lambda_{max}$.
+#
+# A seed draws which images are used, where a profile uses a part, and which labels are wrong; a kernel machine has no
+# weights to draw. MNIST has more sevens than nines (6,265 and 5,949), and so has nearly every random draw. The last
+# section also uses draws with as many sevens as nines.
+#
+# The formula must give what gradient descent gives. The next cell compares it with descent carried out step by step,
+# for a thousand steps, and stops with an error if the two differ:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 compared = max(
@@ -168,9 +170,9 @@ show.markdown(f"Largest relative difference of the outputs, over all steps, seed
 # %% [markdown]
 # ## Clean before noisy
 #
-# The subsets tell the same story as for networks: the error on the noisy subset rises towards 1 while the machine has
-# only the large eigenvalues, that is what the images of a class have in common; it falls when the small eigenvalues,
-# which single images out, catch up.
+# The subsets behave as they do for networks. The error on the noisy subset rises towards 1 while the machine has learnt
+# only the components of large eigenvalues, which hold what the images of a class have in common. It falls when the
+# components of small eigenvalues, which tell single images apart, catch up.
 
 # %% figure="fig-kernel-subsets" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
@@ -202,14 +204,14 @@ for kernel in ("laplacian", "gaussian"):
 # %% [markdown]
 # ## The coding of the labels makes or hides the fall
 #
-# With targets 0 and 1 the machine starts at $f = 0$, below the threshold of ½: every image is put into the first class, the
-# error is one half, and it takes tens of steps to lift half of the images over the threshold. With targets −1 and 1 it
-# starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a classifier: the class whose labels
-# weigh more around the image wins.
+# With targets 0 and 1 the machine starts at $f = 0$, below the threshold of ½: every image is put into the first class,
+# the test error is one half, and lifting half of the images over the threshold takes tens of steps. With targets −1 and
+# 1 it starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a classifier: the class
+# whose labels weigh more around the image wins.
 #
-# What the first step is worth then depends on the majority. The Laplacian kernel is wide: it counts distant images almost
-# as much as near ones, so that a class with a few more labels wins everywhere. We set draws at random, most of which have
-# more sevens, beside draws of as many sevens as nines.
+# How good the first step is depends on which class has more labels. The Laplacian kernel is wide: it counts distant
+# images almost as much as near ones, so that a class with a few more labels wins everywhere. We compare random draws,
+# most of which have more sevens, with balanced draws of as many sevens as nines.
 
 # %% figure="fig-kernel-coding" tags=["hide-input"]
 CODED = (
@@ -292,17 +294,17 @@ show.markdown(
 )
 
 # %% [markdown]
-# So there is a fall with this coding too, and most of what one sees of it with the Laplacian kernel is the majority of
-# sevens wearing off. (At `smoke` all draws of the digits are balanced by themselves.)
+# So the test error falls with this coding too. With the Laplacian kernel most of the visible fall is the majority of
+# sevens losing its effect. (At `smoke` every draw of the digits is balanced.)
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
-# - Size of the training set, kernel widths, coding, step and stopping time are not given. Ours stand above; the rise of the U
-#   is there for both codings.
-# - The least test error is the least of many. Where a claim is about what comes after it, or about how far the error fell, the
-#   step after it is taken in its place, so that chance alone makes no rise and no fall.
-# - The loss is the squared one, the natural one for kernel machines; the paper does not name its loss here.
+# - The paper does not give the size of the training set, the kernel widths, the coding, the step or the stopping time.
+#   Ours are given above; the U rises with both codings.
+# - The least test error is a minimum over many steps, so chance alone makes it low. Where a claim is about what comes
+#   after it, or about how far the error fell, we take the error one step later in its place.
+# - The loss is the squared loss, the usual one for kernel machines; the paper does not name its loss here.
 #
 # ## Try it yourself
 #
@@ -319,13 +321,14 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# Almost the same, shifted left by a factor of 1.9, but for the top eigenvector, whose component $1-(-0.9)^t$ swings around
-# its target in the first tens of steps.
+# It would look almost the same, shifted left by a factor of 1.9. Only the component of the top eigenvector,
+# $1-(-0.9)^t$ of its target, swings around the target in the first tens of steps.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Clean-priority needs no network: large eigenvalues first is enough.
-# - Whether a plot shows a U or little more than its right half can be a matter of where the outputs start, and of a few
-#   images more of one class than of the other.
+# - Clean-priority learning needs no network. It is enough that components of large eigenvalues, which the images of a
+#   class share, are learnt first.
+# - The start of the outputs decides how much of the U a plot shows: with targets 0 and 1 the whole of it, with targets
+#   −1 and 1 little more than its right half, unless one class has a few images more than the other.

@@ -15,15 +15,16 @@
 # %% [markdown]
 # # Errata
 #
-# Where does the paper contradict itself, and where is it wrong? Each point below comes with its evidence, measured here or
-# in the chapter named. None of them touches the paper's main finding. Three of them matter to whoever builds on a formula:
-# the multiple in Equation 30, the factor of Proposition 4.2, and the losses that Appendix A.4 sets equal.
+# Where does the paper contradict itself, and where is it wrong? The list has every point that this book found, with its
+# evidence, measured below or in the chapter named. None of them touches the paper's main finding. Three matter to
+# whoever builds on a formula: the multiple in Equation 30, the factor of Proposition 4.2, and the two losses that
+# Appendix A.4 sets equal.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -37,47 +38,37 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 #
 # | where | what | what we do | evidence |
 # | --- | --- | --- | --- |
-# | Figs. 5, 6; App. B | $\delta$ is 0.4 in the captions and C.3, 30 % in Appendix B | 0.4: the text's 1.5 is 0.6/0.4 | {doc}`02_binary_dynamics` |
-# | Fig. 4 right; App. B | zeros and ones in the caption; sevens and nines, a network of two hidden layers in Appendix B | the caption | {doc}`04_sample_gradients` |
-# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. The share of the clean ones swings over the first epochs, and is about one half in some | the share over the epochs | {doc}`02_binary_dynamics`, {doc}`04_sample_gradients` |
-# | § 3.2, before Eq. 8 | $E[(f-y)\,\nabla h] = E[f-y]\,E[\nabla h]$ needs that $f-y$ and $\nabla h$ do not vary together. So it is at the start with PyTorch's initialisation, where $f$ hardly varies; less so with that of § 3.1, and not once the network has learnt | both sides measured | below |
-# | § 3.2, Eq. 8 | needs outputs near one half, which the stated initialisation does not give | three initialisations | {doc}`04_sample_gradients` |
-# | Remark 3.3, § 4.1 | $\nabla h$ constant in training: not at width 512 | measured | {doc}`02_binary_dynamics` |
-# | Eq. 10, Prop. 4.2 | the factor $(1-\alpha)/(1+\alpha)$ takes $\lvert f-\hat y\rvert = \lvert f-y\rvert$ on noisy samples, true only at $f=1/2$ | both factors side by side | below; {doc}`02_binary_dynamics` |
-# | Prop. 4.2 | it is about plain descent. In a training with momentum its factor and the counted one are off several times as much | with and without momentum | below |
-# | below Prop. 4.2 | "the theorem states", "this theorem implies": it is the proposition that is meant; no theorem stands there | | |
+# | Figs. 5, 6; App. B | $\delta$ is 0.4 in the captions and C.3, 30 % in Appendix B | 0.4: the text's 1.5 is 0.6/0.4 | [chapter 2](02_binary_dynamics.ipynb) |
+# | Fig. 4 right; App. B | zeros and ones in the caption; sevens and nines, a network of two hidden layers in Appendix B | the caption | [chapter 4](04_sample_gradients.ipynb) |
+# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. The share of the clean ones swings over the first epochs and is about one half in some of them | the share, epoch by epoch | [chapter 2](02_binary_dynamics.ipynb), [chapter 4](04_sample_gradients.ipynb) |
+# | § 3.2, before Eq. 8 | $E[(f-y)\,\nabla h] = E[f-y]\,E[\nabla h]$ holds only if $f-y$ and $\nabla h$ do not vary together. That is so at the start with PyTorch's initialisation, where $f$ hardly varies; less so with that of § 3.1; and not once the network has learnt | both sides measured | below |
+# | § 3.2, Eq. 8 | needs outputs near one half, which the stated initialisation does not give | three initialisations | [chapter 4](04_sample_gradients.ipynb) |
+# | Remark 3.3, § 4.1 | $\nabla h$ is said to be constant in training; at width 512 it is not | measured | [chapter 2](02_binary_dynamics.ipynb) |
+# | Eq. 10, Prop. 4.2 | the factor $(1-\alpha)/(1+\alpha)$ takes $\lvert f-\hat y\rvert = \lvert f-y\rvert$ on noisy samples, true only at $f=1/2$ | both factors side by side | below; [chapter 2](02_binary_dynamics.ipynb) |
+# | Prop. 4.2 | it is about plain descent. In a training with momentum the errors of its factor, and of the factor by counting, are several times as large | with and without momentum | below |
+# | below Prop. 4.2 | "the theorem states", "this theorem implies": the proposition is meant; there is no theorem | | |
 # | § 4.1 on Fig. 5 | "see Appendix B for subset loss curves": they are in Appendix C.2, Figure 11 | | |
 # | Eq. 30 | the printed factor belongs to $\nabla L(D)$, not to $\nabla L(\hat D)$ | both measured | below |
 # | A.4 | $L(D_{clean}) = L(\hat D)$ holds in expectation before training only | measured | below |
-# | Remark 4.3 | a batch's direction: not at the paper's batch size | measured | {doc}`04_sample_gradients` |
+# | Remark 4.3 | a batch's direction is said to be similar to that on the true labels; at the paper's batch size it is not | measured | [chapter 4](04_sample_gradients.ipynb) |
 # | Eqs. 11, 30, 32 against Eqs. 2 and 3 | losses are sums there, means here | sums for subset gradients, means for plotted losses | |
-# | A.5 | the Hessian of a convex loss is called positive definite: semi-definite is what follows. Theorem 4.5 holds all the same | the proof repaired | below |
-# | Assumption 4.1 | one $\alpha_t$ for both classes | each class, their geometric mean, and the sums | {doc}`02_binary_dynamics` |
-# | § 2 | $D^{(c)}$: "samples from the $c$-th class": by which label? | by the true one; else Eq. 8 makes no sense | |
-# | § 3.1 | $\theta_d \in [0, 2\pi)$ for an angle between vectors | $[0, \pi]$ | {doc}`03_model_derivative` |
-# | § 3.1, text on Fig. 2 | the same or similar relation in depth | measured in size and in order | {doc}`03_model_derivative` |
+# | A.5 | the Hessian of a convex loss is called positive definite, but only semi-definite follows. Theorem 4.5 still holds | the proof repaired | below |
+# | Assumption 4.1 | one $\alpha_t$ for both classes | each class, their geometric mean, and the sums | [chapter 2](02_binary_dynamics.ipynb) |
+# | § 2 | $D^{(c)}$, "samples from the $c$-th class", does not say by which label | by the true one; otherwise Eq. 8 makes no sense | |
+# | § 3.1 | $\theta_d \in [0, 2\pi)$ for an angle between vectors | $[0, \pi]$ | [chapter 3](03_model_derivative.ipynb) |
+# | § 3.1, text on Fig. 2 | the same or similar relation in depth | measured in size and in order | [chapter 3](03_model_derivative.ipynb) |
 # | below Eq. 7 | $v$ and $A$ are named "first and second layer": swapped | | |
 # | Eq. 24 | $h_1$ for $h_2$ in the middle | | |
 # | Eq. 29 | Chebyshev's inequality needs $\epsilon^2$ | | below |
-# | A.5 | $w_{t+1} = w_t - \eta L$: the gradient sign is missing in three updates; in a fourth line "$\lVert\nabla$" is | | |
-# | § 5, Figs. 7, 13 | norm of the multi-class residual not given | two norms | {doc}`10_deviations` |
-# | Fig. 8 | "monotonically" | measured | {doc}`05_many_classes` |
-# | C.1 | "other" clearly separated from the class: from its clean samples, hardly from its noisy ones | AUC | {doc}`05_many_classes` |
-# | all figures | learning rate, momentum, seeds, stopping rule not given | ours, varied | {doc}`10_deviations` |
+# | A.5 | the gradient sign $\nabla$ is missing in three updates, and in a fourth line the norm's "$\lVert\nabla$" | | |
+# | § 5, Figs. 7, 13 | norm of the multi-class residual not given | two norms | [chapter 10](10_deviations.ipynb) |
+# | Fig. 8 | "monotonically" | measured | [chapter 5](05_many_classes.ipynb) |
+# | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, hardly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
+# | all figures | learning rate, momentum, seeds, stopping rule not given | ours, varied | [chapter 10](10_deviations.ipynb) |
 #
-# An earlier notebook by others that set out to validate the paper has a chapter of its own: {doc}`19_earlier_notebook`.
-#
-# ## What is trained
-#
-# - **theory**: the setting of the theory, NTK parameterisation with an antisymmetric start, so that $f(w_0) = 1/2$, and
-#   full-batch descent; **stated**, the same without the antisymmetric start (§ 3.1), at its start alone.
-# - **long**: mini-batches with momentum, until the wrong labels are being fitted.
-# - **momentum** and **plain**: the trainings of {doc}`02_binary_dynamics` with and without momentum.
-#
-# A seed draws the images, the wrong labels, the weights and the order of the batches. After each step or epoch the gradients
-# of the subsets, and of the training set with its true labels, are taken exactly (`lib.paper.identities`).
+# An earlier notebook by others that set out to validate the paper has a chapter of its own: [chapter 19](19_earlier_notebook.ipynb).
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +107,20 @@ profile, runs, ledger = chapters.open_chapter("11_errata", globals(), plan, amon
 steps, long = runs["theory"], runs["long"]
 show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 
+# %% [markdown]
+# ## How it was measured
+#
+# The folded cell above plans these trainings:
+#
+# - **theory**: the setting of the theory, NTK parameterisation with an antisymmetric start, so that $f(w_0) = 1/2$, and
+#   full-batch descent;
+# - **stated**: the same without the antisymmetric start (§ 3.1), measured at its start alone;
+# - **long**: mini-batches with momentum, until the wrong labels are being fitted;
+# - **momentum** and **plain**: the trainings of [chapter 2](02_binary_dynamics.ipynb) with and without momentum.
+#
+# A seed draws the images, the wrong labels, the weights and the order of the batches. After each step or epoch the
+# gradients of the subsets, and of the training set with its true labels, are computed exactly (`lib.paper.identities`).
+
 # %% tags=["hide-input", "nbval-ignore-output"]
 for name, some in runs.items():
     show.markdown(f"- **{name}**: {some.provenance_line()}.")
@@ -123,10 +128,13 @@ for name, some in runs.items():
 # %% [markdown]
 # ## Equations 10 and 30
 #
+# $D$ is the training set with its given labels and $\hat D$ the same with its true ones; $c$ runs over the classes.
 # Under Assumption 4.1, $\sum_c g_{noise} = -\alpha \sum_c g_{clean}$. Equation 30 prints
-# $\nabla L(\hat D) = -\frac{1-\alpha}{\alpha}\sum_c g_{noise}$. But $-\frac{1-\alpha}{\alpha}\sum g_{noise} =
-# (1-\alpha)\sum g_{clean}$ is the gradient on the *noisy* training set $D$. For $\hat D$ the assumption behind Eq. 10 would
-# give $-\frac{1+\alpha}{\alpha}\sum g_{noise}$, and counting samples gives $-\frac{1}{\alpha(1-\delta)}\sum g_{noise}$.
+# $\nabla L(\hat D) = -\frac{1-\alpha}{\alpha}\sum_c g_{noise}$. But
+# $-\frac{1-\alpha}{\alpha}\sum g_{noise} = (1-\alpha)\sum g_{clean}$ is the gradient on the *noisy* training set $D$.
+# For $\hat D$ the assumption behind Eq. 10 gives $-\frac{1+\alpha}{\alpha}\sum g_{noise}$, and counting samples gives
+# $-\frac{1}{\alpha(1-\delta)}\sum g_{noise}$. The printed multiple is far off; counting comes closest to what we
+# measure, closer than Eq. 10:
 
 
 # %% figure="fig-errata-eq30" tags=["hide-input"]
@@ -179,10 +187,11 @@ for id, name, says, source in (
 # %% [markdown]
 # ## The factor of Proposition 4.2 with momentum
 #
-# The gradient on the noisy data, laid along the one on the true labels, has some share of its length: the factor by which the
-# step shrinks. The proposition says $(1-\alpha)/(1+\alpha)$, counting says $(1-\delta)(1-\alpha)$. Each is compared with the
-# measured factor over the first half of the early stage, where it is well away from zero. With momentum the weights overshoot,
-# the dominance is gone sooner, and where the step is nearly zero a small difference is a large share of it.
+# Project the gradient on the noisy data onto the gradient on the true labels: the share of the latter's length is the
+# factor by which the step shrinks. The proposition says $(1-\alpha)/(1+\alpha)$, counting says $(1-\delta)(1-\alpha)$.
+# We compare each with the measured factor over the first half of the early stage, where the factor is well away from
+# zero. With momentum the relative errors are several times as large: the weights overshoot, the dominance of the clean
+# gradient ends sooner, and where the step is nearly zero a small difference is a large share of it.
 
 
 # %% figure="fig-errata-momentum" tags=["hide-input"]
@@ -239,9 +248,9 @@ for name in ("plain", "momentum"):
 # %% [markdown]
 # ## The two losses of Appendix A.4
 #
-# Appendix A.4 begins with $L(w; D_{clean}) = L(w;\hat D)$, since both have the same distribution. That is so for weights
-# that know nothing of the sample, at the start. Once the network has fitted wrong labels, it is wrong on exactly those
-# samples that $\hat D$ has and $D_{clean}$ has not.
+# Appendix A.4 begins with $L(w; D_{clean}) = L(w;\hat D)$, because both sets have the same distribution. That holds for
+# weights that do not depend on the samples, as at the start. Once the network has fitted wrong labels, it is wrong on
+# exactly those samples that are in $\hat D$ and not in $D_{clean}$, and the two losses part.
 
 # %% figure="fig-errata-a4" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.7)
@@ -287,10 +296,10 @@ ledger.check(
 # %% [markdown]
 # ## A mean of products
 #
-# For Equation 8 the paper writes $E[(f-y)\nabla h] = E[f-y]\,E[\nabla h]$ over a subset. Its right side is a product of means,
-# and equals the left one only if $f - y$ and $\nabla h$ do not vary together. Below is the length of the difference, in
-# lengths of the left side, as a mean over the clean and noisy subsets of both classes. At an antisymmetric start it is 0 by
-# construction: $f$ is one half for every image.
+# For Equation 8 the paper writes $E[(f-y)\nabla h] = E[f-y]\,E[\nabla h]$ over a subset. The right side is a product of
+# means, and equals the left one only if $f - y$ and $\nabla h$ do not vary together. The figure shows the length of the
+# difference relative to the length of the left side, averaged over the clean and noisy subsets of both classes. At an
+# antisymmetric start it is 0 by construction, because $f$ is one half for every image.
 
 # %% figure="fig-errata-product" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.4)
@@ -326,11 +335,11 @@ ledger.check(
 # %% [markdown]
 # ## Theorem 4.5 with a semi-definite Hessian
 #
-# The proof of Theorem 4.5 needs $g^T H g > 0$ for the gradient $g$ of a subset, and takes $H$ to be positive definite. With more
-# weights than samples it cannot be: $H = \sum_i f_i(1-f_i)\,\nabla h_i \nabla h_i^T$ has at most as many positive eigenvalues as
-# there are samples. But $g = \sum_i (f_i - y_i)\nabla h_i$ is a combination of the same $\nabla h_i$. If $g^T H g = 0$, then
-# $\nabla h_i^T g = 0$ for all $i$, hence $g^T g = 0$. So $g^T H g > 0$ wherever $g \ne 0$, and the theorem stands. In numbers,
-# for 20 samples and 50 weights:
+# The proof of Theorem 4.5 needs $g^T H g > 0$ for the gradient $g$ of a subset, and takes $H$ to be positive definite.
+# With more weights than samples it cannot be positive definite: $H = \sum_i f_i(1-f_i)\,\nabla h_i \nabla h_i^T$ has at
+# most as many positive eigenvalues as there are samples. But $g = \sum_i (f_i - y_i)\nabla h_i$ is a combination of the
+# same $\nabla h_i$. If $g^T H g = 0$, then $\nabla h_i^T g = 0$ for all $i$, hence $g^T g = 0$. So $g^T H g > 0$
+# wherever $g \ne 0$, and the theorem stands. An example with 20 samples and 50 weights:
 
 # %%
 drawn = torch.Generator().manual_seed(0)
@@ -348,13 +357,15 @@ show.markdown(f"The Hessian has rank {torch.linalg.matrix_rank(hessian)} of 50, 
 # ## Chebyshev's inequality
 #
 # Chebyshev's inequality (Eq. 29) reads $P(|X-\mu|\ge\epsilon) \le \mathrm{Var}/\epsilon^2$. With $\epsilon$ in place of
-# $\epsilon^2$ it is false: a fair coin of ±0.1 has variance 0.01 and is 0.1 away from its mean with probability 1, while
-# $0.01/0.1 = 0.1$. The lemma does not suffer: for a fixed $\epsilon$ both bounds vanish with $1/m$.
+# $\epsilon^2$ it is false: a fair coin of ±0.1 has variance 0.01 and is 0.1 away from its mean with probability 1,
+# while $0.01/0.1 = 0.1$. Lemma A.2 still holds: for a fixed $\epsilon$ both bounds vanish like $1/m$.
 #
 # ## What to take away
 #
-# - Counting samples, $1-\delta$ in place of $1/(1+\alpha)$, is right in expectation; the printed multiple of Equation 30 is that of
-#   another gradient.
-# - In a training with momentum, factors of this kind are off several times as much as without.
-# - What holds before training, because the weights know nothing of the sample, need not hold in it.
-# - The rest is a matter of stating what was done.
+# - The clean gradient is the share $1-\delta$ of the true-label gradient, found by counting samples and right in
+#   expectation, and not the share $1/(1+\alpha)$ of Equation 10. The multiple printed in Equation 30 belongs to the
+#   gradient on the noisy data, not to the gradient on the true labels.
+# - In a training with momentum the errors of such factors are several times as large as without.
+# - Equal losses and products of means hold before training, because the weights do not depend on the samples yet. They
+#   no longer hold once the network has fitted wrong labels.
+# - The other points are settings that the paper does not state, or misprints; none changes a result.

@@ -15,18 +15,18 @@
 # %% [markdown]
 # # Two gradients: order, collapse and what causes it
 #
-# Suppose that besides the labels one has, many of them wrong, there are some that are right. Experiments that go on from
-# the paper mix two gradients, one of the given labels and one of right ones, each scaled to length 1, and use the second
-# for several steps before it is computed anew. Beyond a certain share of the *clean* gradient their networks collapse.
-# This chapter repeats it and asks for the cause. In short: the collapse is real, and it comes with right labels alone;
-# wrong labels only bring it to a smaller share. Two things make it, and each does so by itself: steps so long that units
-# die, and a clean gradient that is followed for too long. The original setting has both.
+# Suppose that many of your labels are wrong, and that you also have some that are right. Experiments that go on from
+# the paper mix two gradients, one of the given labels and one of right labels, each scaled to length 1, and reuse the
+# second, the *clean* gradient, for several steps before they compute it anew. Beyond a certain share of the clean
+# gradient their networks collapse. Why? In short: the collapse is real, and right labels alone suffice for it; wrong
+# labels only bring it about at a smaller share. It has two causes, and each is enough by itself: steps so long that
+# units die, and a clean gradient that is followed for too long. The original setting has both.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, figures, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -34,32 +34,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## The step
-#
-# Let $\hat g_{\rm noisy}$ be the gradient of the loss on a batch with its given labels, divided by its length, and
-# $\hat g_{\rm clean}$ that of right labels, also of length 1, computed anew every $K$ steps and reused in between. The step is
-#
-# $$\begin{aligned}
-# g &= (1-\lambda)\,\hat g_{\rm noisy} + \lambda\,\hat g_{\rm clean}\\
-# v &\leftarrow \mu v + g + 5\cdot 10^{-4}\,w\\
-# w &\leftarrow w - \ell v
-# \end{aligned}$$
-#
-# In the original, the right labels are those of the same batch (an oracle: it knows them all), $K=16$, $\ell=0.1$, $\mu=0.9$,
-# the network a ResNet-18, the data CIFAR-10, the noise rate $\delta$ 0.4 or 0.8. Below `paper` we train small fully
-# connected networks with BatchNorm, many at once (`lib.beyond.replicas`), on the same step (`lib.beyond.two_gradients`).
-#
-# Two lengths will matter. Momentum makes each step count $1/(1-\mu)$ times: followed for one step, a gradient of length 1
-# moves the weights by the *step length* $\ell/(1-\mu)$ in the end. Between two looks at the clean gradient the weights go
-# $K$ such steps in one direction, weighed by $\lambda$: they move by about $\lambda S$ with the *staleness*
-#
-# $$S = \frac{K\,\ell}{1-\mu}.$$
-#
-# A *seed* draws the images of training and test, which labels are wrong and what they become, the weights at the start,
-# and the order of the images. Networks of one seed that differ in λ, noise rate or step share all of these.
-
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -151,9 +126,10 @@ show.markdown(
 # %% [markdown]
 # ## The collapse is real
 #
-# With 80 % wrong labels the error first falls as $\lambda$ grows from 0, and rises again beyond some $\lambda$. So *more* of
-# the right gradient makes it worse. Beside it the same with a clean gradient that is computed at every step. (Where the
-# original's ResNet-18 rises, its published results show at the end of this chapter.)
+# Each step follows $(1-\lambda)$ times the gradient of the given labels plus $\lambda$ times the clean gradient, which
+# is computed anew every $K$ steps. With 80 % wrong labels the test error first falls as $\lambda$ grows from 0, and
+# rises again beyond some $\lambda$: *more* of the right gradient makes it worse. A clean gradient that is computed at
+# every step, $K = 1$, shows no such rise.
 
 # %% figure="fig-two-collapse" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.4)
@@ -166,7 +142,6 @@ show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*{runs['rates'].provenance_line()}.*")
-
 
 # %% tags=["hide-input"]
 CHANCE = 0.9  # test error of a network that guesses among ten classes
@@ -205,11 +180,39 @@ ledger.check(
 )
 
 # %% [markdown]
+# ## How it was made
+#
+# Let $\hat g_{\rm noisy}$ be the gradient of the loss on a batch with its given labels, divided by its length, and
+# $\hat g_{\rm clean}$ the gradient with right labels, also of length 1, computed anew every $K$ steps and reused in
+# between. With weights $w$, velocity $v$, momentum $\mu$ and learning rate $\ell$ the step is
+#
+# $$\begin{aligned}
+# g &= (1-\lambda)\,\hat g_{\rm noisy} + \lambda\,\hat g_{\rm clean}\\
+# v &\leftarrow \mu v + g + 5\cdot 10^{-4}\,w\\
+# w &\leftarrow w - \ell v
+# \end{aligned}$$
+#
+# In the original the right labels are those of the same batch (an oracle that knows them all), $K=16$, $\ell=0.1$,
+# $\mu=0.9$, the network is a ResNet-18, the data are CIFAR-10, and the noise rate $\delta$ is 0.4 or 0.8. The profiles
+# below `paper` train small fully connected networks with BatchNorm, many at once (`lib.beyond.replicas`), by the same
+# step (`lib.beyond.two_gradients`). The published results of the original's ResNet-18 are at the end of this chapter.
+#
+# Two lengths matter below. Momentum makes each step count $1/(1-\mu)$ times: a gradient of length 1, followed for one
+# step, in the end moves the weights by the *step length* $\ell/(1-\mu)$. Between two computations of the clean gradient
+# the weights make $K$ such steps in one direction, weighted by $\lambda$, and so move by about $\lambda S$, with the
+# *staleness*
+#
+# $$S = \frac{K\,\ell}{1-\mu}.$$
+#
+# A *seed* draws the images of training and test, which labels are wrong and what they become, the weights at the start,
+# and the order of the images. Networks of one seed that differ in λ, noise rate or step share all of these.
+
+# %% [markdown]
 # ## What the noise does
 #
-# Three phase pictures. Downwards in the first two the noise rate grows, at $K = 16$, for networks with BatchNorm and
-# without; downwards in the third $K$ grows, at $\delta = 0.8$. If the collapse needed wrong labels, the first rows would
-# show none.
+# The figure has three phase maps of the test error. In the first two, for networks with BatchNorm and without, the
+# noise rate grows downwards, at $K = 16$; in the third $K$ grows downwards, at $\delta = 0.8$. The collapse needs no
+# wrong labels: the top rows, without any, show it too.
 
 # %% figure="fig-two-phases" tags=["hide-input"]
 rates, refreshes = RATES[profile], REFRESHES[profile]
@@ -244,10 +247,11 @@ lowest.set(ylabel="K, at δ = 0.8", xlabel="share of the clean gradient λ")
 show.figure(fig)
 
 # %% [markdown]
-# The right end and the rest are two questions. At $\lambda = 1$ the given labels have weight 0: all rows are the same
-# training, with right labels only, and no effect of noise can show there. That it collapses says that the collapse needs
-# no wrong label. What the noise does can be seen only where it has a weight, at $\lambda < 1$. We measure the *place of the
-# collapse*: the λ at which the error, past its least value, gets above a half, the original's mark.
+# The right end of the maps and the rest answer two questions. At $\lambda = 1$ the given labels have weight 0, so all
+# rows are the same training on right labels, and noise can have no effect there. That this training collapses shows
+# that the collapse needs no wrong label. The effect of noise shows only at $\lambda < 1$, where the given labels have a
+# weight. We measure it by the *place of the collapse*: the λ at which the error, past its least value, exceeds one
+# half, the original's threshold.
 
 # %% tags=["hide-input"]
 for name in norms.values():  # by construction: weight 0
@@ -333,9 +337,9 @@ show.markdown(
 # %% [markdown]
 # ## How far one direction is followed
 #
-# The same staleness $S$ can be had from few steps with a large learning rate, from many with a small one, or from
-# momentum. If $S$ were all that counts, all ways to one $S$ would give about the same error. The last marks, with $K = 1$
-# or a learning rate of 0.01, take it to extremes.
+# One staleness $S$ can be reached by few steps with a large learning rate, by many steps with a small one, or by
+# momentum. If $S$ alone decided, all ways to one $S$ would give about the same error. The settings with $K = 1$ or a
+# learning rate of 0.01 test this at the extremes.
 
 # %% figure="fig-two-staleness" tags=["hide-input"]
 base = one.dual
@@ -403,12 +407,13 @@ ledger.check(
 # %% [markdown]
 # ## Long steps, old gradients, dead units
 #
-# At one $S$ the error still differs, and so does the network. So the three are taken apart. *Long steps at age 0*: the
-# clean gradient is computed at every step ($K = 1$), and the learning rate grows. At $\lambda = 1$ this is plain training
-# on right labels with gradients of length 1. *Age at small steps*: the learning rate is a tenth of the original's, and $K$
-# grows. An old gradient also knows fewer images: with $K = 160$ it is computed from a handful of batches in a whole
-# training. Its control has as many right labels, looked at afresh in each step. *Dead units*: each collapse is repeated
-# with leaky ReLU, whose units cannot be off for good.
+# Networks of one $S$ still differ in their error, and in how many of their units have died. So we separate three
+# possible causes. *Long steps at age 0*: the clean gradient is computed at every step ($K = 1$), and the learning rate
+# grows. At $\lambda = 1$ this is plain training on right labels with gradients of length 1. *Age at small steps*: the
+# learning rate is a tenth of the original's, and $K$ grows. An old gradient also uses fewer images: with $K = 160$ it
+# is computed from a handful of batches in a whole training. Its control has as many right labels, but computes their
+# gradient anew in each step. *Dead units*: each collapse is repeated with leaky ReLU, whose units cannot be off for
+# good.
 
 # %% figure="fig-two-apart" tags=["hide-input"]
 ARMS = {
@@ -528,9 +533,10 @@ ledger.check(
 # %% [markdown]
 # ## Controls
 #
-# At the original's step length, the clean gradient of one batch, reused, has three faults: it is old, it knows one batch
-# only, and it is scaled to length 1, so that it does not shrink when there is little left to learn. Each is changed alone.
-# Two more rows: the mix scaled to length 1 as a whole, and leaky ReLU.
+# At the original's step length, the reused clean gradient of one batch has three faults: it is old, it comes from a
+# single batch, and it is scaled to length 1, so that it does not shrink when there is little left to learn. The figure
+# shows what happens when each is changed alone, and two more controls: the mix scaled to length 1 as a whole, and leaky
+# ReLU.
 
 # %% figure="fig-two-controls" tags=["hide-input"]
 rows = {"original:\nsame batch, K = 16": [error("rates", mix, high) for mix in SOME]}
@@ -583,9 +589,10 @@ ledger.check(
 # %% [markdown]
 # ## What a collapsed network is
 #
-# Four numbers along $\lambda$ in the original setting, $K = 16$, $\delta = 0.8$: the share of last hidden units that are off for every test image,
-# how much the logits differ between images, the mean length of a step, and the mean cosine of the two gradients. Steps in one
-# direction add up: with $K = 16$ they get longer with $\lambda$, though each gradient has length 1.
+# Four numbers along $\lambda$ in the original setting, $K = 16$, $\delta = 0.8$: the share of last hidden units that
+# are off for every test image, how much the logits differ between images, the mean length of a step, and the mean
+# cosine of the two gradients. Steps in one direction add up, so with $K = 16$ they become longer as $\lambda$ grows,
+# although each gradient has length 1.
 
 # %% figure="fig-two-inside" tags=["hide-input"]
 fig, (dead, spread, length, cosine) = figures.panels(4, height=2.0)
@@ -626,9 +633,9 @@ ledger.check(
 # %% [markdown]
 # ## Without an oracle
 #
-# The original takes the clean gradient from the right labels of the very batch: it knows all right labels, and could train
-# on them alone. A fair version has a small set of images with trusted labels, here a tenth of the images, set apart from the
-# rest.
+# The original takes the clean gradient from the right labels of the same batch. Whoever knows all right labels could
+# simply train on them. A fair version knows the right labels of a small, separate set of images only, here a tenth of
+# all.
 
 # %% figure="fig-two-trusted" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.2)
@@ -660,9 +667,10 @@ ledger.check(
 # %% [markdown]
 # ## The published runs
 #
-# The authors of the earlier notebooks published their results: a ResNet-18 on CIFAR-10 with $K = 16$ and momentum 0.9. One
-# of their tables varies the learning rate, so that it has three staleness values, $S$ = 8, 16 and 32. Here it is beside our small
-# networks with the same three. (A parameter of this chapter, `fresh`, reads their tables anew where they are published.)
+# The authors of the earlier notebooks published their results: a ResNet-18 on CIFAR-10 with $K = 16$ and momentum 0.9.
+# One of their tables varies the learning rate and so has three staleness values, $S$ = 8, 16 and 32. The figure shows
+# it above our small networks with the same three. (A parameter of this chapter, `fresh`, reads their tables anew where
+# they are published.)
 
 # %% figure="fig-two-published" tags=["hide-input"]
 theirs = published.read("learning_rate", fresh=fresh)
@@ -748,10 +756,11 @@ show.markdown(
 )
 
 # %% [markdown]
-# Where the two agree: at a fixed $K$ the learning rate moves the collapse, to larger λ where it is smaller; a trusted set
-# collapses as the oracle does. Where the published runs say nothing: their $K$ is 16 throughout and their activation ReLU,
-# so that they cannot tell step length from age, nor a dead network from another collapsed one. An error of exactly 0.900 in
-# every seed, as at learning rate 0.2, is that of one answer for all images.
+# The published runs and ours agree on two points: at a fixed $K$ a smaller learning rate moves the collapse to larger
+# λ, and a trusted set collapses as the oracle does. On the causes the published runs say nothing: their $K$ is 16
+# throughout and their activation is ReLU, so they cannot tell step length from age, nor a dead network from a collapsed
+# one that is alive. An error of exactly 0.900 in every seed, as at learning rate 0.2, is that of one answer for all
+# images.
 
 # %% [markdown]
 # ## Faults of the earlier notebooks, and what they change
@@ -768,8 +777,8 @@ show.markdown(
 #
 # ## Where this deviates from the originals
 #
-# - Below the profile `paper`: another network, other images, fewer epochs; the learning rate is divided by ten after half and
-#   about three quarters of the epochs, as there.
+# - The profiles below `paper` use another network, other images and fewer epochs. As in the originals, the learning
+#   rate is divided by ten after half and after about three quarters of the epochs.
 # - A ResNet-18 of any width is in `lib.models`, in the originals' form, but for its initialisation (PyTorch's default, as in
 #   one of the two); its runs need a GPU and are not recorded yet.
 #
@@ -779,7 +788,7 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# Not at all: the given labels have weight 0, and all else is equal. So that column says nothing about noise.
+# Not at all: the given labels have weight 0, and everything else is equal. That column says nothing about noise.
 #
 # </details>
 #
@@ -787,17 +796,20 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# The staleness is the same, so an error about as large: compare the marks at $S = 16$ in the figure on staleness. But not the
-# same network: with smaller steps fewer units die.
+# An error about as large, because the staleness is the same: compare the marks at $S = 16$ in the figure on staleness.
+# The network is not the same, however: with smaller steps fewer units die.
 #
 # </details>
 #
 # ## What to take away
 #
-# - How far one direction is followed before anyone looks again, $S = K\ell/(1-\mu)$, orders the errors. It is no cause:
-#   steps of one length that are looked at each time collapse as well, when they are long enough to kill units.
-# - An old gradient misleads even at steps that kill nothing. Part of that is that it knows few right labels.
-# - A control must be able to show the effect. At λ = 1 the wrong labels have no weight: that says that the collapse needs none, and
-#   nothing of what they do. Below, they bring it to smaller λ.
-# - Fresh and short, the mixed step with an oracle works at every $\lambda$. With a trusted set in place of the oracle it lowers the error,
-#   too, but in these networks the trusted images alone did better than any mix. That is what to compare with.
+# - The staleness $S = K\ell/(1-\mu)$, how far one clean gradient is followed before it is computed anew, orders the
+#   errors. It is not the cause: with a clean gradient computed at every step the network collapses as well, if the
+#   steps are long enough to kill units.
+# - An old clean gradient raises the error even at steps so small that no unit dies. Part of the reason is that it is
+#   computed from few right labels.
+# - A control must be able to show the effect. At λ = 1 the wrong labels have no weight, so the collapse there shows
+#   that it needs no wrong labels and cannot show what they do. At λ < 1 they bring the collapse to smaller λ.
+# - With a fresh clean gradient and short steps, the mixed step with an oracle works at every $\lambda$. With a trusted
+#   set in place of the oracle it lowers the error too, but in these networks training on the trusted images alone did
+#   better than any mix. Compare any such method with that.

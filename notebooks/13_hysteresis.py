@@ -15,19 +15,19 @@
 # %% [markdown]
 # # Hysteresis, or a network that died
 #
-# A magnet remembers: led through a field and back, it is not where it was. An experiment that goes on from the previous
-# chapter's asks whether training with two gradients remembers too, and whether that is special to 80 % wrong labels: it
-# takes networks that were trained well and networks that collapsed, leads the first up and the second down in the share
-# $\lambda$ of the clean gradient, and looks for two branches. This chapter repeats that protocol at three noise rates, and
-# then leads one and the same network around a closed loop. In short: the two branches are two kinds of network that a tiny
-# learning rate leaves as they were, at whatever noise rate there are two kinds to begin with. Around the closed loop the
-# networks do not come back because their units have died; networks whose units cannot die come back.
+# A magnet remembers: led through a field and back, it does not return to where it was. Does training with two gradients
+# remember too? An experiment that goes on from that of [chapter 12](12_two_gradients.ipynb) takes networks that were
+# trained well and networks that collapsed, leads the first up and the second down in the share $\lambda$ of the clean
+# gradient, and looks for two branches at 80 % wrong labels. This chapter repeats it at three noise rates, and then
+# leads one and the same network around a closed loop. In short: the two branches are two kinds of network that a tiny
+# learning rate leaves as they were, at every noise rate at which there are two kinds to begin with. Around the closed
+# loop networks fail to come back because their units have died; networks whose units cannot die come back.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -37,24 +37,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 outputs: Optional[str] = None  # a folder for the original protocol's checkpoints, table, figure and summary; None: none
 checkpoints: Optional[str] = None  # such a folder to sweep from, in place of training the two branches; None: none
 
-# %% [markdown]
-# ## Two protocols
-#
-# **The original's.** Train one network at $\lambda = 0.35$ ("ordered", 50 epochs, learning rate divided by ten after 30 and
-# 40) and another at 0.65 ("collapsed", 100 epochs, after 50 and 80). Then forget the optimizer's momentum, set the learning
-# rate to a hundredth of the first one, and lead the ordered network up from 0.30 to 0.70, the collapsed one down, three
-# epochs at each value. Below the profile `paper` a fifth of the epochs, with the same shares. The original does it at noise
-# rate 0.8 and asks whether what it sees is special to that; we do it at noise rates 0, 0.4 and 0.8.
-#
-# **A closed loop.** Train one network at a small $\lambda$ at the learning rate it started with, then lead *the same network*
-# up through all values and back down, at that same learning rate, staying for a number of epochs at each: the *dwell*. If two
-# states exist at one $\lambda$, the way back differs from the way up however slowly one goes. If the difference is only
-# sluggishness, it shrinks with the dwell, to nothing.
-#
-# A *seed* draws the images of training and test, the wrong labels, the weights at the start and the order of the images.
-# Both kinds of network have the same seeds, so that they are compared in pairs.
-
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,11 +108,11 @@ tables = {name: some[0].history for name, some in runs.items()}
 # %% [markdown]
 # ## The original protocol
 #
-# Where `checkpoints` names a folder, the networks in it are swept; otherwise the recorded or live runs are used. Every
-# network is kept, whatever became of it: the original keeps an ordered network only if its error is below 0.30, and a
-# collapsed one only from 0.50 on, which builds the two branches in.
+# One network is trained at $\lambda = 0.35$ ("ordered") and led up, another at $\lambda = 0.65$ ("collapsed") and led
+# down, at a hundredth of the learning rate. Do they meet? At 80 % wrong labels they do not: each stays close to where
+# its training left it.
 
-# %%
+# %% tags=["hide-input"]
 on = experiments.Machine(device).resolve()
 before, swept = {}, {}  # errors before the sweep [seeds], and in it [rising mixes, seeds]
 for (name, rate), path in protocol.items():
@@ -205,13 +188,37 @@ ledger.check(
 )
 
 # %% [markdown]
-# That a gap is there at noise rate 0.8 is no finding: the networks were trained so that they differ, and then left nearly as
-# they were. The question is what a gap needs. It needs two kinds of network before the sweep, and the noise rate decides
-# whether training at $\lambda = 0.65$ makes the second kind (previous chapter).
+# The gap at noise rate 0.8 is no finding: the networks were trained so that they differ, and the sweep left them nearly
+# as they were. A gap needs only two kinds of network before the sweep, and the noise rate decides whether training at
+# $\lambda = 0.65$ makes the second kind (chapter 12).
+
+# %% [markdown]
+# ## How it was made
 #
-# **As published.** Of the protocol at noise rate 0.8 the authors published a third version. In its first two no network got
-# below the threshold for ordered ones, and so the threshold was dropped: the best three of ten networks, trained at λ = 0.5,
-# stand for the ordered branch.
+# **The original's protocol.** Train one network at $\lambda = 0.35$ ("ordered", 50 epochs, learning rate divided by ten
+# after 30 and 40) and another at 0.65 ("collapsed", 100 epochs, learning rate divided by ten after 50 and 80). Then
+# discard the optimizer's momentum, set the learning rate to a hundredth of the first one, and lead the ordered network
+# up from 0.30 to 0.70 and the collapsed one down, three epochs at each value. The profiles below `paper` take a fifth
+# of the epochs, with the same shares. The original does this at noise rate 0.8 and asks whether what it sees is special
+# to that rate; we do it at noise rates 0, 0.4 and 0.8. Where `checkpoints` names a folder, the networks in it are
+# swept; otherwise the recorded or live runs are used. Every network is kept, whatever its error: the original keeps an
+# ordered network only if its error is below 0.30 and a collapsed one only if it is 0.50 or more (the horizontal lines
+# of the figure), which builds the two branches in.
+#
+# **A closed loop.** Train one network at a small $\lambda$, then lead *the same network* up through all values and back
+# down at the learning rate it started with, and stay for a number of epochs at each value: the *dwell*. If two states
+# exist at one $\lambda$, the way back differs from the way up however slowly one goes. If the network only lags behind,
+# the difference shrinks to nothing as the dwell grows.
+#
+# A *seed* draws the images of training and test, the wrong labels, the weights at the start and the order of the
+# images. Both kinds of network have the same seeds, so that they are compared in pairs.
+
+# %% [markdown]
+# ## The original protocol as published
+#
+# The authors published a third version of their protocol at noise rate 0.8. In the first two versions
+# no network got below the threshold for ordered ones, and so the third dropped it: the best three of ten networks,
+# trained at λ = 0.5, stand for the ordered branch.
 
 # %% tags=["hide-input"]
 theirs = published.read("hysteresis", fresh=fresh).pivot(index="mix", columns=["branch", "seed"], values="test_error")
@@ -228,9 +235,10 @@ show.markdown(
 )
 
 # %% [markdown]
-# Asked for by `outputs`: a checkpoint of each network before its sweep (weights, the optimizer's momentum, noise rate, mix and
-# error), the sweep as a table and as JSON with noise rate and errors of each network, the figure, and a summary with the
-# original's YES or WEAK. The checkpoints hold tensors and numbers only, and are read without running anything in them.
+# If `outputs` names a folder, the next cell writes into it a checkpoint of each network before its sweep (weights, the
+# optimizer's momentum, noise rate, mix and error), the sweep as a table and as JSON with noise rate and errors of each
+# network, the figure, and a summary with the original's YES or WEAK. The checkpoints hold tensors and numbers only, and
+# reading them runs no code.
 
 # %% tags=["hide-input"]
 if outputs:
@@ -242,6 +250,9 @@ if outputs:
 
 # %% [markdown]
 # ## One network around a closed loop
+#
+# Now one network goes up and comes back, at the learning rate it was trained with. With ReLU it does not come back the
+# way it went, at any dwell.
 
 # %% figure="fig-hysteresis-loops" tags=["hide-input"]
 fig, places = figures.panels(len(dwells), height=1.9)
@@ -255,10 +266,10 @@ show.figure(fig)
 show.markdown(f"*{records.Runs(run for name in runs if 'relu' in name for run in runs[name]).provenance_line()}.*")
 
 # %% [markdown]
-# The area between the two ways measures the loop. For a true hysteresis it tends to a number above zero as the rate
-# $R=\Delta\lambda/\mathrm{dwell}$ goes to zero; for sluggishness to zero. The limit is not measured, it is extrapolated:
-# $A(R)=A_0+cR^{n}$, with two exponents that the theory of slowly driven systems offers, $n = 1/3$ and $2/3$. Where they
-# disagree about $A_0$, the data do not decide.
+# The area $A$ between the two ways measures the loop. As the rate $R=\Delta\lambda/\mathrm{dwell}$ goes to zero, the
+# area of a true hysteresis tends to a number $A_0$ above zero, and the area of a mere lag tends to zero. The limit
+# cannot be measured, so we extrapolate, $A(R)=A_0+cR^{n}$, with the two exponents that the theory of slowly driven
+# systems offers, $n = 1/3$ and $2/3$. Where they disagree about $A_0$, the data do not decide.
 
 # %% figure="fig-hysteresis-area" tags=["hide-input"]
 step = loop[1] - loop[0]
@@ -315,16 +326,17 @@ ledger.check(
 
 # %% [markdown]
 # An area that stays above zero is what hysteresis would look like, and by that criterion alone ReLU shows it. But in a
-# hysteresis there are two states, and each can be left: strong enough a field turns the magnet either way. So look at what
-# the second state is. With leaky ReLU the area falls with the rate, and can get below zero: a network that comes back
-# has trained for longer than when it left, and is better for it.
+# hysteresis there are two states, and each can be left: a strong enough field turns the magnet either way. A dead
+# network is no such state, as the next section shows. With leaky ReLU the area falls with the rate and can become
+# negative: a network that comes back has trained for longer than when it left, and so has a lower error.
 #
 # ## Why it does not come back
 #
-# In the slowest loop, the share of the last hidden layer's units that are off for every test image. Two comparisons: leaky
-# ReLU, whose units cannot be off for good; and ReLU with small steps and a very old clean gradient (learning rate 0.01,
-# $K = 160$, and half of the longest dwell), with which in the previous chapter's short trainings errors rose while no unit
-# died. If the memory is in the dead units, a network comes back where none has died, and only there.
+# The figure shows the share of the last hidden layer's units that are off for every test image, in the slowest loop. It
+# has two comparisons: leaky ReLU, whose units cannot be off for good, and ReLU with small steps and a very old clean
+# gradient (learning rate 0.01, $K = 160$, and half of the longest dwell), with which in the previous chapter's short
+# trainings errors rose while no unit died. If the memory is in the dead units, a network comes back where no unit has
+# died, and only there.
 
 # %% figure="fig-hysteresis-dead" tags=["hide-input"]
 slowest = {TITLES[name]: tables[f"{name}, dwell {dwells[-1]}"] for name in TITLES}
@@ -400,11 +412,11 @@ show.markdown(
 # %% [markdown]
 # ## The published loops
 #
-# The authors published loops, too: a ResNet-18 from fresh weights, up from 0.20 to 0.64 and back in 60 stages, at one epoch
-# each ("fast") and at five ("slow"), ten seeds. But there the learning rate falls on the way, by a factor of ten after the
-# 50th and again after the 75th epoch: in the fast loop on the way back, in the slow loop early on the way up. So their two ways
-# differ in the learning rate as well as in what the network has been through. A memory of the collapse would put the way
-# back above the way up: a positive area.
+# The authors published loops, too: a ResNet-18 from fresh weights, led up from 0.20 to 0.64 and back in 60 stages, of
+# one epoch each ("fast") or five ("slow"), with ten seeds. In these loops the learning rate falls on the way, by a
+# factor of ten after the 50th and again after the 75th epoch: in the fast loop on the way back, in the slow loop early
+# on the way up. So the way back differs from the way up in the learning rate as well as in what the network has been
+# through. A memory of the collapse would put the way back above the way up: a positive area.
 
 # %% figure="fig-hysteresis-published" tags=["hide-input"]
 PACES = {"fast": 1, "slow": 5}
@@ -436,8 +448,9 @@ ledger.check(
 )
 
 # %% [markdown]
-# If it is the falling learning rate, small networks led in the same way must do the same, though at a constant learning rate
-# their area is positive. So they are led from fresh weights, with a learning rate that falls at the same shares of the loop.
+# If the falling learning rate is the reason, small networks led in the same way must do the same, although at a
+# constant learning rate their area is positive. We lead them from fresh weights, with a learning rate that falls at the
+# same shares of the loop.
 
 # %% figure="fig-hysteresis-falling" tags=["hide-input"]
 falling = {
@@ -472,14 +485,15 @@ ledger.check(
 # | other seeds, other labels and twice the training for the collapsed branch | the gap holds all these differences too | paired by seed; the ordered branch also trained as long |
 # | sweeps at a hundredth of the learning rate, without momentum's memory | the networks hardly move: the gap is the one they began with | also a loop at the learning rate they were trained with |
 # | two different networks on the two ways | what a network remembers cannot be seen | one network there and back |
-# | one noise rate | what is special to it cannot be seen | three |
-# | one dwell | a lag cannot be told from a memory | several, and two extrapolations |
-# | an error near chance counts as a state | a dead network has no state | dead units and logits logged |
+# | one noise rate | what is special to it cannot be seen | three noise rates |
+# | one dwell | a lag cannot be told from a memory | several dwells, and two extrapolations |
+# | an error near chance counts as a state | a dead network cannot be told from another collapsed one | dead units and logits logged |
 #
 # ## Where this deviates from the original
 #
-# - Below the profile `paper`: another network, other images, fewer epochs, as in the previous chapter.
-# - The loop begins at a smaller λ than the original's window, so that its first point is surely ordered.
+# - The profiles below `paper` use another network, other images and fewer epochs, as in chapter 12.
+# - The loop begins at a smaller λ than the original's window, so that the network at its first point is certainly
+#   ordered.
 #
 # ## Try it yourself
 #
@@ -488,16 +502,17 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# Nearly: the networks are the same, but the order of the images in the sweep is drawn from its beginning, and not from where the
-# training had left it. At a hundredth of the learning rate that hardly shows.
+# Nearly. The networks are the same, but the order of the images in the sweep is drawn anew, and does not continue from
+# where the training had left it. At a hundredth of the learning rate that hardly shows.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Two kinds of network that a sweep does not move are two initial conditions, not a hysteresis. They are there at every
-#   noise rate at which training at the larger λ makes a collapsed network.
+# - Two kinds of network that a sweep does not move are two initial conditions, not a hysteresis. There is a gap between
+#   them at every noise rate at which training at the larger λ makes a collapsed network.
 # - To find memory, lead one system around a closed loop, at a rate at which it can move, and go slower until nothing changes.
-# - Look at what a "state" is made of. Units that are off for every image do not come back by themselves. Small steps kill
-#   them later; leaky ReLU lets the network come back.
-# - Keep all else constant on the way: a learning rate that falls makes a loop of its own.
+# - The memory is in dead units: units that are off for every image do not come back by themselves. Small steps only
+#   kill them later; leaky ReLU lets the network come back.
+# - Keep everything else constant on the way. A falling learning rate makes a loop of its own, with the way back below
+#   the way up.

@@ -15,45 +15,23 @@
 # %% [markdown]
 # # Running sweeps
 #
-# A figure often asks for a notebook many times over: at other shares of wrong labels, other widths, other seeds. This
-# chapter runs one of the book's chapters as a *sweep*, live, on one worker and on two, says what a point costs beyond
-# its own compute, and how the same command runs on a cluster. In short: the numbers are the same wherever a point
-# runs, a sweep that is started again runs nothing twice, and a point costs a second or two beyond its cells.
+# A figure often needs the same notebook many times over: at other shares of wrong labels, other widths, other seeds.
+# What does it take to run such a *sweep*, here or on a cluster, and what does it cost? This chapter runs one of the
+# book's chapters as a sweep, live, on one worker and on two. In short: one YAML file and one command run it. The
+# numbers are the same wherever a point runs, a sweep that is started again runs nothing twice, and a point costs a
+# second or two beyond its cells.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "smoke"  # one of smoke: always live, in a minute or so
 seeds: Optional[int] = None  # how many points the live sweep has, 3 to 10; None: 3
 
-# %% [markdown]
-# ## One notebook: papermill
-#
-# [papermill](https://papermill.readthedocs.io) runs a notebook with other values in its *parameters* cell:
-#
-# ```
-# papermill notebooks/01_phenomenon_in_a_minute.ipynb out.ipynb -p profile smoke -p noise_rate 0.2
-# ```
-#
-# For one run that is all one needs. For hundreds, what it does not do is needed most: a name that is misspelt is only
-# warned of and a type never checked (the chapters check both themselves), a run that is killed leaves half a file, and
-# nothing knows which runs are done.
-#
-# ## Many: a sweep
-#
-# A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
-# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts. The notebook may be
-# any that papermill runs, the book's or your own, by its path from the YAML's folder. Its numbers are collected without
-# asking: the claims and tables of a chapter, a pandas table that a cell shows, what
-# [scrapbook](https://nteract-scrapbook.readthedocs.io) glued; `collect` chooses among them. Those of the book lie in `notebooks/sweeps`, and beside them notebooks of one condition
-# each, for grids of your own: `python -m lib parameters single_mix` lists what one takes. This one varies the share of wrong
-# labels of {doc}`/notebooks/01_phenomenon_in_a_minute`.
-
-# %%
+# %% tags=["hide-input"]
 import json
 import os
 import subprocess
@@ -85,45 +63,20 @@ collect: {{claims: [test-error-u, ratio-at-start]}}
 """,
     encoding="utf-8",
 )
-print((folder / "live.yml").read_text(encoding="utf-8"))
+told = (folder / "live.yml").read_text(encoding="utf-8")
+said, status = {}, []  # what each command said, and its exit status
 
 
-# %% [markdown]
-# `--plan` says what would run, and why, without running anything: the notebook is read as text. Every name and value
-# has been checked against its parameters cell by then. A parameter without annotation has the type of its default; what
-# cannot be checked, such as a type that is not known or a notebook in another language, is said.
-
-
-# %% tags=["nbval-ignore-output"]
-def terminal(*arguments: str) -> int:
-    """Run ``python -m lib sweep`` as in a terminal, print what it says, and return its exit status."""
+def terminal(name: str, *arguments: str) -> None:
+    """Run ``python -m lib sweep`` as in a terminal, and keep what it says and its exit status."""
     command = [sys.executable, "-m", "lib", "sweep", str(folder / "live.yml"), *arguments]
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
     done = subprocess.run(command, cwd=paths.ROOT, **both)
-    print(done.stdout.replace(str(folder), "FOLDER"))
-    return done.returncode
+    typed = " ".join(["$ python -m lib sweep", *command[4:]])
+    said[name] = f"{typed}\n{done.stdout}".replace(str(folder), "FOLDER")
+    status.append(done.returncode)
 
 
-status = [terminal("--plan", "--store", str(folder / "one"))]
-
-# %% [markdown]
-# Without it the sweep runs; here on one worker, and then into another store on two. Each says where Dask shows what its
-# workers do, names every point as it ends with the time left, and failures as they happen. (In a terminal a display
-# shows which worker has which point, and since when.) The exit status is 0 only if every point is done.
-
-# %% tags=["nbval-ignore-output"]
-status += [terminal("--workers", "1", "--threads", "1", "--store", str(folder / "one"))]
-status += [terminal("--workers", "2", "--threads", "1", "--store", str(folder / "two"))]
-
-# %% [markdown]
-# Each point is now a folder of the store, named by hashes of the notebook's name and parameters and of the code
-# that it reaches. It holds the executed notebook, its numbers, and a mark that was written last and has the checksums of
-# both. The same command again therefore finds every point done. It would run what is missing, what failed, what a changed file or changed code
-# has made stale; so a sweep can be killed at any moment, and two may share a store. `--clean` removes what no sweep of a
-# store wants any more.
-
-
-# %% tags=["nbval-ignore-output"]
 def written(store: str) -> dict[float, tuple]:
     """For each point what its mark says, and when each of its files was written."""
     found = {}
@@ -133,25 +86,64 @@ def written(store: str) -> dict[float, tuple]:
     return found
 
 
-before = written("two")
-status += [terminal("--store", str(folder / "two"))]
+terminal("plan", "--plan", "--store", str(folder / "one"))
+terminal("one worker", "--workers", "1", "--threads", "1", "--store", str(folder / "one"))
+terminal("two workers", "--workers", "2", "--threads", "1", "--store", str(folder / "two"))
+marks = {store: written(store) for store in ("one", "two")}
+terminal("again", "--store", str(folder / "two"))
 after = written("two")
 assert status == [0] * 4, f"a sweep ended with an error: {status}"
-
-# %% [markdown]
-# ## Reading the table
-#
-# At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
-# the cost of its point beside it. A point that failed is there too, with its error and traceback. `collect` in
-# `lib.sweeps.table` makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point
-# cost, and where.) `--open` makes a page of it and opens it: one HTML file with the table, filters, and a chart of any
-# collected number over any parameter.
-
-# %%
 tables = {store: pd.read_parquet(folder / store / "table.parquet") for store in ("one", "two")}
 table = tables["two"]
-stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
-print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(index=False))
+stores.cleanup()
+
+# %% [markdown]
+# ## What a point costs
+#
+# The sweep runs [chapter 1](01_phenomenon_in_a_minute.ipynb) at three shares of wrong labels, in one store on one
+# worker and in another on two. A *point* of a sweep is one run of the notebook. The table shows how long it takes, and
+# what it costs beyond its own cells.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+rows = []
+for store, workers in (("one", 1), ("two", 2)):
+    seconds = np.array([mark["seconds"] for mark, _ in marks[store].values()])
+    beyond = seconds - [mark["compute"] for mark, _ in marks[store].values()]
+    perminute = f"{60 * workers / seconds.mean():.1f}"
+    rows.append([str(workers), f"{seconds.mean():.1f} s", claims.spread(beyond) + " s", perminute])
+processor = records.device_name(experiments.Machine("cpu").resolve(), 1)
+show.markdown(f"Measured on {words.count(os.cpu_count(), 'core')}, each worker on {processor}:")
+show.table(
+    rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
+)
+
+# %% [markdown]
+# What a sweep adds to the cells is a kernel that is started, a notebook that is read and written, and a result that is
+# sealed. This does not depend on what the notebook does: it is a large part of a point of seconds, and negligible in a
+# point of hours.
+
+# %% figure="fig-sweep-costs" tags=["hide-input", "nbval-ignore-output"]
+fig, places = figures.panels(2, height=1.9)
+for axes, (store, title) in zip(places, {"one": "one worker", "two": "two workers"}.items(), strict=True):
+    one = [mark for _, (mark, _) in sorted(marks[store].items())]
+    at, cells = np.arange(len(one)), np.array([mark["compute"] for mark in one])
+    beyond = np.array([mark["seconds"] for mark in one]) - cells
+    axes.bar(at, cells, color=figures.CLEAN.color, label="cells")
+    axes.bar(at, beyond, bottom=cells, color=figures.NOISY.color, hatch="//", label="beyond")
+    axes.set(ylabel=f"{title}\nseconds", axisbelow=True)
+    axes.set_xticks(at, [f"{mark['given']['noise_rate']:g}" for mark in one])
+places[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+places[-1].set_xlabel("noise rate δ of the point")
+show.figure(fig)
+
+# %% [markdown]
+# Planning and collecting read and check every file of a store, which takes seconds for ten thousand points.
+# `make bench` measures both.
+#
+# ## The same numbers wherever a point runs
+#
+# No number may depend on where a point ran. The two stores were filled by different numbers of workers, with one thread
+# for each point; every number in them is the same. The figure shows two of the numbers that the sweep collected.
 
 # %% figure="fig-sweep-live" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.8)
@@ -162,10 +154,6 @@ for quantity, style in (("early stop", figures.CLEAN), ("last", figures.NOISY)):
 axes.set(xlabel="noise rate δ", ylabel="test error", ylim=(0, None))
 figures.label_ends(axes)
 show.figure(fig)
-
-# %% [markdown]
-# Nothing that a point computes may depend on where it ran. The two stores were filled by different numbers of workers,
-# with one thread a point each.
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
 keys = ["noise_rate", "source_name", "quantity", "row"]
@@ -186,62 +174,93 @@ ledger.check(
     source="this book, running sweeps",
     figure="fig-sweep-live",
     measured={
-        "written again": [before[rate] != after[rate] for rate in rates],
+        "written again": [marks["two"][rate] != after[rate] for rate in rates],
         "kernels": [after[rate][0]["attempts"] for rate in rates],
     },
     parts={
-        "files": rule.always([before[rate] != after[rate] for rate in rates], 0, "files of a point written again"),
+        "files": rule.always(
+            [marks["two"][rate] != after[rate] for rate in rates], 0, "files of a point written again"
+        ),
         "kernels": rule.always([after[rate][0]["attempts"] - 1 for rate in rates], 0, "kernels beyond one"),
     },
     each="point",
 )
 
 # %% [markdown]
-# ## How costs grow
+# ## One notebook: papermill
 #
-# A point's own compute is what its cells take. Beyond it comes what a sweep adds: a kernel is started, the notebook is
-# read and written, the result sealed. It does not depend on what the notebook does, so that it is a large part of a
-# point of seconds and nothing of a point of hours.
+# [papermill](https://papermill.readthedocs.io) runs a notebook with other values in its *parameters* cell:
+#
+# ```
+# papermill notebooks/01_phenomenon_in_a_minute.ipynb out.ipynb -p profile smoke -p noise_rate 0.2
+# ```
+#
+# For one run that is all you need. For hundreds of runs three things are missing: papermill only warns of a misspelt
+# name and never checks a type (the chapters check both themselves), a run that is killed leaves half a file, and
+# nothing records which runs are done.
+#
+# ## Many: a sweep
+#
+# A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
+# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts. The notebook may be
+# any that papermill runs, the book's or your own, by its path from the YAML's folder. The sweep collects its numbers by
+# itself: the claims and tables of a chapter, a pandas table that a cell shows, what
+# [scrapbook](https://nteract-scrapbook.readthedocs.io) glued; `collect` chooses among them. The sweeps of the book are
+# in `notebooks/sweeps`, beside notebooks of one condition each for grids of your own;
+# `python -m lib parameters single_mix` lists what such a notebook takes. The sweep above varies the share of wrong
+# labels of [chapter 1](01_phenomenon_in_a_minute.ipynb):
 
-# %% figure="fig-sweep-costs" tags=["hide-input", "nbval-ignore-output"]
-marks = {store: written(store) for store in ("one", "two")}
-fig, places = figures.panels(2, height=1.9)
-for axes, (store, title) in zip(places, {"one": "one worker", "two": "two workers"}.items(), strict=True):
-    one = [mark for _, (mark, _) in sorted(marks[store].items())]
-    at, cells = np.arange(len(one)), np.array([mark["compute"] for mark in one])
-    beyond = np.array([mark["seconds"] for mark in one]) - cells
-    axes.bar(at, cells, color=figures.CLEAN.color, label="cells")
-    axes.bar(at, beyond, bottom=cells, color=figures.NOISY.color, hatch="//", label="beyond")
-    axes.set(ylabel=f"{title}\nseconds", axisbelow=True)
-    axes.set_xticks(at, [f"{mark['given']['noise_rate']:g}" for mark in one])
-places[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-places[-1].set_xlabel("noise rate δ of the point")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-rows = []
-for store, workers in (("one", 1), ("two", 2)):
-    seconds = np.array([mark["seconds"] for mark, _ in marks[store].values()])
-    beyond = seconds - [mark["compute"] for mark, _ in marks[store].values()]
-    perminute = f"{60 * workers / seconds.mean():.1f}"
-    rows.append([str(workers), f"{seconds.mean():.1f} s", claims.spread(beyond) + " s", perminute])
-processor = records.device_name(experiments.Machine("cpu").resolve(), 1)
-show.markdown(f"Measured on {words.count(os.cpu_count(), 'core')}, each worker on {processor}:")
-show.table(
-    rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
-)
-stores.cleanup()
+# %% tags=["hide-input"]
+print(told)
 
 # %% [markdown]
-# Planning and collecting read every file of a store and check it: seconds for ten thousand points. `make bench`
-# measures both.
+# `--plan` says what would run, and why, without running anything: it reads the notebook as text and checks every name
+# and value against its parameters cell. A parameter without annotation has the type of its default. What cannot be
+# checked, such as an unknown type or a notebook in another language, is named.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+print(said["plan"])
+
+# %% [markdown]
+# Without `--plan` the sweep runs: here on one worker, and then into another store on two. Each run says where Dask
+# shows what its workers do, and names every point as it ends, with the time left, and every failure as it happens. (In
+# a terminal a display shows which worker has which point, and since when.) The exit status is 0 only if every point is
+# done.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+print(said["one worker"])
+print(said["two workers"])
+
+# %% [markdown]
+# Each point is now a folder of the store, named by hashes of the notebook's name and parameters and of the code that it
+# reaches. It holds the executed notebook, its numbers, and a mark that was written last and has the checksums of both.
+# The same command, given again, therefore finds every point done. It would run only what is missing, what failed, and
+# what a changed file or changed code has made stale. So a sweep can be killed at any moment, and two sweeps can share a
+# store. `--clean` removes what no sweep of a store wants any more.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+print(said["again"])
+
+# %% [markdown]
+# ## Reading the table
 #
+# At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
+# the cost of its point beside it. A point that failed is there too, with its error and traceback. `collect` in
+# `lib.sweeps.table` makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point
+# cost, and where.) `--open` makes a page of it and opens it: one HTML file with the table, filters, and a chart of any
+# collected number over any parameter.
+
+# %%
+stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
+print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(index=False))
+
+# %% [markdown]
 # ## A cluster
 #
 # The engine is [Dask](https://distributed.dask.org). By default it starts a worker for each core, or for each graphics
-# card, which that worker alone then sees; `--per-card 2` puts two points on each card. Cores are shared out among the
-# workers, so that none is asked for twice, and the number of threads stands in each result. A point whose worker or
-# kernel dies is run again; a cell that raises would raise again, and is not.
+# card, which that worker alone then sees; `--per-card 2` puts two points on each card. The cores are divided among the
+# workers, so that no core is used twice, and each result records its number of threads. A point whose worker or kernel
+# dies is run again. A point whose cell raises is not, because it would raise again.
 #
 # When one machine is not enough, name the scheduler of any running Dask cluster:
 #
@@ -251,11 +270,12 @@ stores.cleanup()
 # python -m lib sweep minute --scheduler tcp://HOST:8786
 # ```
 #
-# Workers need this repository, its environment and the data folder with the store at the same paths, so on a file
-# system that all of them share and that has file locks (NFS 4 and Lustre have). They must find `lib`: in the environment
-# of `make install` they do, in any other set `PYTHONPATH` to the book's folder. A worker whose code differs refuses to
-# run anything. On a machine of several cards start one worker for each, with `CUDA_VISIBLE_DEVICES=0 dask worker ...`
-# and so on. Dask's processes trust each other: keep them in a network of your own, or use its TLS settings.
+# Workers need this repository, its environment and the data folder with the store at the same paths. These must
+# therefore be on a file system that all workers share and that has file locks (NFS 4 and Lustre have them). Workers
+# must find `lib`: in the environment of `make install` they do; in any other, set `PYTHONPATH` to the book's folder. A
+# worker whose code differs refuses to run anything. On a machine of several cards start one worker for each, with
+# `CUDA_VISIBLE_DEVICES=0 dask worker ...` and so on. Dask's processes trust each other: keep them in a network of your
+# own, or use its TLS settings.
 #
 # Where workers must be asked for, a file names a class of Dask clusters and its arguments, and the sweep starts the
 # cluster and ends it: `python -m lib sweep NAME --cluster FILE`. Under SLURM,
@@ -304,8 +324,8 @@ stores.cleanup()
 #
 # The tests run one grid on workers of this machine, over SSH and under SLURM (both started for the test) and find one
 # table; they cancel a job and let others run out of time. Workers, kernels, a scheduler and a sweep are killed while
-# they run. Kubernetes was not at hand: that the specification says what is meant here is tested, a sweep on it was not
-# seen.
+# they run. We had no Kubernetes at hand: a test checks that the specification says what is meant here, but no sweep was
+# run on it.
 #
 # ## Try it yourself
 #
@@ -314,13 +334,14 @@ stores.cleanup()
 #
 # <details><summary>Solution</summary>
 #
-# Those with one seed: their notebook, their parameters and the code are the same. The order of the parameters, and
-# whether they are fixed or part of the grid, is no part of what a point is.
+# The points with one seed: their notebook, their parameters and the code are the same. The order of the parameters, and
+# whether they are fixed or part of the grid, do not matter.
 #
 # </details>
 #
 # ## What to take away
 #
 # - One YAML and one command run any chapter over any grid, here or on a cluster, and can be killed at any moment.
-# - What a point is, and whether it is done, is decided by hashes and checksums, not by what a file is called.
-# - {doc}`/book/sweeps` shows the sweeps that were run for this book.
+# - Hashes of notebook, parameters and code decide what a point is, and checksums whether it is done; file names decide
+#   neither.
+# - The page [Sweeps](../book/sweeps.md) shows the sweeps that were run for this book.

@@ -15,15 +15,16 @@
 # %% [markdown]
 # # When to stop without clean labels
 #
-# Clean priority is a matter of time: right labels are learnt first, and whoever stops then keeps them. But the best moment is
-# defined by clean test labels, which are what one does not have. This chapter asks which rules that need none come close, and
-# what they cost. In short: a tenth of the noisy labels, held out, is enough.
+# Right labels are learnt first, and whoever stops training then keeps them. But the best moment to stop is defined by
+# clean test labels, which nobody with noisy data has. Which rules that need no clean label come close to it, and what
+# do they cost? In short: holding out a tenth of the samples with their *noisy* labels, and stopping where the network
+# gets most of them right, is enough.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -31,21 +32,7 @@ seeds: Optional[int] = None  # how many, 2 or more; None: as many as the profile
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## Rules
-#
-# The paper stops where the test error is least, which needs clean labels to know. What can a reader use who has none? We
-# train on past every stop, write down all that a rule could look at, and ask afterwards what test error each rule ends with.
-#
-# - *held-out labels*: the round with the most right answers on a tenth of the samples, held out with their given labels; mean
-#   of three rounds. It is the rule of `lib.suspects.early_stop`, on which the tool of the chapter before rests.
-# - *estimated ratio*: clean priority ends where the gradient of the wrong labels is as long as that of the right ones
-#   (§ 4). Nobody knows which are which, but the network has a suspicion: the labels that it contradicts. Stop in the first
-#   round in which the gradient of the suspects is as long as that of the others.
-# - *true ratio*: the same with the labels that really are wrong, to see what is lost by suspecting.
-# - *best of all*: the round with the least test error, known to nobody. *never*: the last round.
-
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 
 from lib import experiments, records
@@ -69,12 +56,13 @@ show.markdown(
     f"{len(next(iter(runs.values())))} seeds at each noise rate."
 )
 
-# %% tags=["hide-input", "nbval-ignore-output"]
-everything = records.Runs(run for some in runs.values() for run in some)
-show.markdown(f"*{everything.provenance_line()}.*")
-
 # %% [markdown]
 # ## What the rules see
+#
+# At a noise rate δ of 0.4, the figure shows the test error, which a rule cannot see, and below it the two signals that
+# a rule without clean labels can look at. The share of right answers on held-out noisy labels (middle) is highest about
+# where the test error (top) is least. The ratio of the gradients of right and wrong labels (bottom), on which the other
+# rules rest, jumps from epoch to epoch.
 
 # %% figure="fig-stopping-signals" tags=["hide-input", "nbval-ignore-output"]
 some = runs["0.4"]
@@ -98,10 +86,31 @@ for axes in places:
 show.figure(fig)
 
 # %% [markdown]
+# ## The rules, and how they were compared
+#
+# The paper stops where the test error is least, which only clean labels can tell. We train on past every stop, record
+# all that a rule could look at, and ask afterwards what test error each rule ends with. A round is one epoch, or a few
+# where an epoch has few steps.
+#
+# - *held-out labels*: the round with the most right answers on a tenth of the samples, held out with their given
+#   labels; mean of three rounds. This is the rule of `lib.suspects.early_stop`, on which the tool of
+#   [chapter 17](17_wrong_labels.ipynb) rests.
+# - *estimated ratio*: clean priority ends where the gradient of the wrong labels is as long as that of the right ones
+#   (§ 4). Nobody knows which labels are wrong, but the network has suspects: the labels that it contradicts. Stop in
+#   the first round in which the gradient of the suspects is as long as that of the others.
+# - *true ratio*: the same with the labels that really are wrong, to see what is lost by suspecting.
+# - *best of all*: the round with the least test error, which nobody knows in practice. *never*: the last round.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+everything = records.Runs(run for some in runs.values() for run in some)
+show.markdown(f"*{everything.provenance_line()}.*")
+
+# %% [markdown]
 # ## What each rule loses
 #
-# The test error at a rule's stop less the least one of the same training, for the network itself; in the second table for
-# the averaged weights at the same stop, less the least one of the network.
+# A rule loses the test error at its stop minus the least test error of the same training. The first table gives this
+# loss for the network itself. The second gives it for weights averaged over the last steps, at the same stop and
+# against the same least error of the network.
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -194,9 +203,9 @@ for rate in noisy:
 # %% [markdown]
 # ## Where this deviates
 #
-# - The paper's ratio is one of single-logit gradients of each true class; a rule has to do with one number, so the ratio here
-#   is that of the gradients of the whole loss, mini-batch training, and jumps from round to round.
-# - Noise rate 0 has no wrong labels: there the true ratio says nothing, and its rule goes on to the end.
+# - The paper has a ratio for each true class, of the gradients of one logit. A rule needs one number, so the ratio here
+#   is that of the gradients of the whole loss. In mini-batch training it jumps from round to round.
+# - At noise rate 0 there are no wrong labels, so the true ratio says nothing and its rule trains to the end.
 #
 # ## Try it yourself
 #
@@ -204,14 +213,16 @@ for rate in noisy:
 #
 # <details><summary>How</summary>
 #
-# Take `some = runs["0.4"]`, and for each run the column `history["ratio_estimated"].rolling(2).max() <= 1`. It stops later, and where
-# the ratio jumps around 1 early it is spared the first round; where it stays above 1 for long it stops too late.
+# Take `some = runs["0.4"]`, and for each run the column `history["ratio_estimated"].rolling(2).max() <= 1`. The rule
+# stops later. That helps where the ratio jumps around 1 early on, because it no longer stops in the first round; where
+# the ratio stays above 1 for long, it stops too late.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Held-out *noisy* labels are enough: wrong labels lower the answers' accuracy by the same share at every moment, and the
-#   moment of the most right answers is the moment of the least test error, up to chance.
-# - Weights averaged over the last steps are better than the weights themselves at every stop, and forgive a late one.
-# - The ratio of gradients shows the mechanism; as a rule it is nervous.
+# - Held-out *noisy* labels are enough. Wrong labels lower the share of right answers by the same factor at every
+#   moment, so up to chance the round with the most right answers is the round of least test error.
+# - Weights averaged over the last steps have a lower test error than the weights themselves at every stop, and lose
+#   less where the stop is late.
+# - The ratio of gradients shows the mechanism, but it makes a poor stopping rule, because it jumps from round to round.

@@ -15,17 +15,18 @@
 # %% [markdown]
 # # An earlier notebook
 #
-# Does an earlier notebook by others validate the paper, as it sets out to do? It defines three experiments and two sweeps,
-# and has no result: the first one crashes after its first epoch, and the others never ran. This chapter runs them at a scale
-# that fits two cores, names the faults that would have changed their results, and says by how much. In short: on zeros
-# and ones clean-priority learning shows at every width, in the CNN it is brief; the stand-in for the gradients and the stopping
-# rule of that notebook hide when it ends; and moving the images puts off the fitting of wrong labels in its residual network.
+# Does an earlier notebook by others validate the paper, as it sets out to do? It does not: it defines three experiments
+# and two sweeps and has no result, because the first experiment crashes after its first epoch and the others never ran.
+# This chapter runs them at a scale that fits two cores, names the faults that would have changed their results, and
+# says by how much. In short: on zeros and ones clean-priority learning shows at every width, and in the CNN it is
+# brief. The notebook's stand-in for the gradients and its stopping rule hide when it ends. In its residual network,
+# moving the images puts off the fitting of wrong labels.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
@@ -33,21 +34,7 @@ seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
 
-# %% [markdown]
-# ## Its experiments, and ours
-#
-# | experiment | there | here at `cpu` |
-# | --- | --- | --- |
-# | fully connected | MNIST 0 v 1, all 12,665 images; 512-512; $\delta = .4$; rate .01, momentum .9, batches of 256, 100 epochs | 1,000 images |
-# | its widths | 32, 128, 512, 2,048; 50 epochs | the same widths and epochs, 1,000 images |
-# | CNN | MNIST, 60,000 images; 32-64-64, padded; $\delta = .3$; rate .01, momentum .9, batches of 128, 50 epochs | 600 images, 20 epochs |
-# | residual network | CIFAR-10, 50,000 images; 64 channels; $\delta = .4$; rate .01 along a cosine to 0, momentum .9, weight decay .0005, batches of 128, 100 epochs, images shifted and mirrored | 300 images, 8 channels, batches of 32, 25 epochs; also without augmentation, and with a constant rate |
-#
-# It also sweeps the noise rate of the CNN from .1 to .4, which {doc}`08_noise_level` does for the paper's CNN. At `smoke` all of
-# this is done on the digits. A seed draws the images, the wrong labels, the weights, the order of the batches and how images are
-# moved. Our first row is measured before the first step.
-
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -112,30 +99,12 @@ profile, runs, ledger = chapters.open_chapter("19_earlier_notebook", globals(), 
 fcn, cnn, resnet = runs["fcn"], runs["cnn"], runs["resnet"]
 show.markdown(f"Profile `{profile}`.")
 
-# %% tags=["hide-input", "nbval-ignore-output"]
-for name, some in runs.items():
-    show.markdown(f"- **{name}**: {some.provenance_line()}.")
-
-# %% [markdown]
-# ## Why it has no result
-#
-# For two classes its network has one output, and its losses have the shape $[n, 1]$. As a list that is a list of lists, and
-# the sum of losses over the noisy subset begins with $0 + [\ldots]$:
-
-# %%
-losses = nn.functional.binary_cross_entropy_with_logits(torch.zeros(3, 1), torch.ones(3, 1), reduction="none").tolist()
-try:
-    total = 0
-    for loss in losses:
-        total += loss
-except TypeError as error:
-    show.markdown(f"`{error}`")
-
 # %% [markdown]
 # ## Zeros and ones
 #
-# The paper's Figure 5 has sevens and nines. Zeros and ones are easier: the test error is near zero within a few epochs, and the
-# noisy subset's error near one. Later the wrong labels are fitted, and the test error climbs.
+# The paper's Figure 5 has sevens and nines; the notebook's first experiment has zeros and ones, which are easier.
+# Within a few epochs the test error is near zero and the error on the noisy subset near one. Later the wrong labels are
+# fitted, and the test error climbs.
 
 # %% figure="fig-earlier-fcn" tags=["hide-input"]
 show.figure(dynamics.three_panels(fcn, fcn[0].experiment.noise.noise_rate))
@@ -161,7 +130,45 @@ ledger.check(
 )
 
 # %% [markdown]
+# ## How it was made
+#
+# | experiment | there | here at `cpu` |
+# | --- | --- | --- |
+# | fully connected | MNIST 0 v 1, all 12,665 images; 512-512; $\delta = .4$; learning rate .01, momentum .9, batches of 256, 100 epochs | 1,000 images |
+# | its widths | 32, 128, 512, 2,048; 50 epochs | the same widths and epochs, 1,000 images |
+# | CNN | MNIST, 60,000 images; 32-64-64, padded; $\delta = .3$; learning rate .01, momentum .9, batches of 128, 50 epochs | 600 images, 20 epochs |
+# | residual network | CIFAR-10, 50,000 images; 64 channels; $\delta = .4$; learning rate .01 along a cosine to 0, momentum .9, weight decay .0005, batches of 128, 100 epochs, images shifted and mirrored | 300 images, 8 channels, batches of 32, 25 epochs; also without augmentation, and with a constant rate |
+#
+# The notebook also sweeps the noise rate of the CNN from .1 to .4, which [chapter 8](08_noise_level.ipynb) does for the
+# paper's CNN. The profile `smoke` runs everything on the digits. A seed draws the images, the wrong labels, the
+# weights, the order of the batches and how images are moved. Our first row of measurements is taken before the first
+# step.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+for name, some in runs.items():
+    show.markdown(f"- **{name}**: {some.provenance_line()}.")
+
+# %% [markdown]
+# ## Why it has no result
+#
+# For two classes its network has one output, and its losses have the shape $[n, 1]$. As a Python list this is a list of
+# lists, so the sum of losses over the noisy subset begins with $0 + [\ldots]$, a number plus a list, and raises an
+# error:
+
+# %%
+losses = nn.functional.binary_cross_entropy_with_logits(torch.zeros(3, 1), torch.ones(3, 1), reduction="none").tolist()
+try:
+    total = 0
+    for loss in losses:
+        total += loss
+except TypeError as error:
+    show.markdown(f"`{error}`")
+
+# %% [markdown]
 # ## The padded CNN
+#
+# In the CNN of the second experiment the error on the noisy subset also rises first, but only for a few epochs: at the
+# early stop it is back near its start.
 
 # %% figure="fig-earlier-cnn" tags=["hide-input"]
 show.figure(dynamics.three_panels(cnn, cnn[0].experiment.noise.noise_rate))
@@ -196,12 +203,14 @@ ledger.check(
 )
 
 # %% [markdown]
-# With so few images the CNN makes 100 steps in 20 epochs, a fifth of one epoch there: how its later stage ends is not judged.
+# With so few images the CNN makes 100 steps in 20 epochs, a fifth of one epoch of the notebook. No claim judges how its
+# later stage ends.
 #
 # ## Sums of losses in place of gradients
 #
-# The notebook takes the sum of a subset's losses for the length of its gradient, measures after the first epoch only, and stops
-# where the test *loss* is least. It expects the ratio of these sums to begin high and to fall to about 1 at that stop.
+# The notebook uses the sum of a subset's losses in place of the length of its gradient, takes its first measurement
+# after the first epoch, and stops where the test *loss* is least. It expects the ratio of these sums to begin high and
+# to fall to about 1 at that stop.
 
 # %% figure="fig-earlier-proxy" tags=["hide-input"]
 PROXY = {
@@ -296,8 +305,8 @@ ledger.check(
 # %% [markdown]
 # ## The residual network
 #
-# It is called ResNet-9, is told to have four blocks, and makes three. A second class of that name is defined beside it and
-# never used. Their sizes, with the one that the paper cites:
+# The notebook's network is called ResNet-9, is asked for four blocks, and has three. A second class of that name is
+# defined and never used. The table compares them with the network that the paper cites:
 
 
 # %%
@@ -340,9 +349,10 @@ show.table(
 )
 
 # %% [markdown]
-# None but the cited one has nine layers. More than the shape, the training differs from the paper's: images are shifted and
-# mirrored anew in every epoch, weights decay, and the rate falls to 0. Do these put off the fitting of wrong labels, which is
-# what the notebook wants to see? It also measures the training errors on newly moved images, not on those that were learnt.
+# Only the cited network has nine layers. The training differs from the paper's even more than the shape: images are
+# shifted and mirrored anew in every epoch, weights decay, and the learning rate falls to 0. The notebook wants to see
+# wrong labels being fitted. Do these settings put that off? It also measures the training errors on newly moved images,
+# not on those that were learnt.
 
 # %% figure="fig-earlier-resnet" tags=["hide-input"]
 three = {name: runs[name] for name in ("resnet", "not augmented", "constant rate")}
@@ -394,8 +404,8 @@ show.markdown(
 # %% [markdown]
 # ## Its labels
 #
-# It flips a share of the *whole* set and cuts the count off. So classes get different rates. For MNIST's sixty thousand at
-# $\delta = .3$, over ten draws:
+# The notebook flips a share of the *whole* set and rounds the count down, so each class gets a different rate. The cell
+# below measures by how much, for the 60,000 images of MNIST at $\delta = .3$, over ten draws:
 
 # %%
 drawn = np.random.default_rng(0)
@@ -416,12 +426,12 @@ show.markdown(
 # | fault | what it changes |
 # | --- | --- |
 # | a list is added to a number | no experiment has a result |
-# | sums of losses stand in for the lengths of the gradients | above: with ten classes the head start of the clean subset is not seen |
+# | sums of losses stand in for the lengths of the gradients | above: with ten classes the stand-in does not show the head start of the clean subset |
 # | the first row is measured after the first epoch | above: most of the head start is gone by then |
-# | the early stop is the epoch of least test *loss* | above: later, and a worse test error |
+# | the early stop is the epoch of least test *loss* | above: it comes later, and the test error is worse |
 # | labels are flipped over the whole set, not class by class; the count is cut off, not rounded | above: classes get different rates |
 # | zeros and ones where the paper has sevens and nines | an easier problem with a deeper U |
-# | the CNN is padded | {doc}`10_deviations`: it hardly matters |
+# | the CNN is padded | [chapter 10](10_deviations.ipynb): it hardly matters |
 # | three residual blocks where four are named, of another shape than the paper's, without biases, with ReLU | eight layers, another network |
 # | images augmented, weights decay, the rate falls to 0 | above: what augmentation and the falling rate do to the noisy error |
 # | training errors are measured on augmented images | above |
@@ -435,7 +445,7 @@ show.markdown(
 #
 # - Fewer images, so that an epoch has fewer steps: four in place of fifty for zeros and ones, five in place of 469 for the CNN.
 # - Labels are flipped class by class, exactly; a row is measured before the first step; the gradients are taken exactly.
-# - The residual network is narrower, and its results are about what augmentation and schedule do, not about the paper.
+# - The residual network is narrower. Its results say what augmentation and schedule do, and nothing about the paper.
 #
 # ## Try it yourself
 #
@@ -444,14 +454,16 @@ show.markdown(
 #
 # <details><summary>What you should see</summary>
 #
-# Both: an epoch has three times as many steps. That is why a first row after the first epoch misses more, the larger the
-# training set.
+# Both fall faster, because an epoch has three times as many steps. For the same reason a first row after the first
+# epoch misses more, the larger the training set.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Run a notebook from its first cell before drawing conclusions from it.
-# - A ratio of losses is no ratio of gradients: with ten classes it begins near $(1-\delta)/\delta$ in place of
-#   $(C-1)(1-\delta)/\delta$.
-# - Whoever wants to see wrong labels fitted should first leave out what is there to prevent it.
+# - Run a notebook from its first cell before drawing conclusions from it. This one stops with an error after its first
+#   epoch.
+# - A ratio of losses is no ratio of gradients. With $C = 10$ classes the ratio of losses begins near
+#   $(1-\delta)/\delta$, that of the gradients near $(C-1)(1-\delta)/\delta$.
+# - To see wrong labels being fitted, leave out what prevents it: in this residual network, augmentation puts the
+#   fitting off.

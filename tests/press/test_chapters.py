@@ -138,6 +138,17 @@ def test_captions_are_those_that_the_notebooks_show():
         assert shown == told
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
+def test_links_are_plain_and_lead_somewhere(name):
+    """Roles such as {doc} and {cite} stand raw in Colab; a link to another chapter must lead to its file."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert not re.findall(r"\{(?:doc|cite|ref|numref|eq)[:\w]*\}`", prose)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not target.startswith("https://")]
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
 RECORDED = {
     "01": "smoke",
     "02": "paper",
