@@ -17,7 +17,8 @@ FILE = ROOT / "book" / "costs.json"  # `python -m tests.benchmarks.costs` writes
 WHAT = {"images": "training images", "width": "neurons a layer", "classes": "classes", "seeds": "seeds"}
 KINDS = {
     "": "trainings", "angles": "angles before the first step", "scan": "mixed gradients, over λ",
-    "path": "mixed gradients, led along λ", "selective": "a penalty on one boundary", "suspects": "the finder and its rivals",
+    "path": "mixed gradients, led along λ", "selective": "a penalty on one boundary",
+    "suspects": "the finder and its rivals",
 }  # fmt: skip
 
 
