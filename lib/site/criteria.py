@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..paths import NOTEBOOKS, ROOT
+from ..press.chapters import PROFILES
 from ..press.claims import VERDICTS, Claim
+from ..words import count
 from .render import rendered
 
 BEFORE = ROOT / "book" / "verdicts_before.json"  # of every claim, by criteria of its own
-MAPS = ("changed", "left", "profiles")
+MAPS = ("changed", "left", "profiles", "few")
+FEWEST = 5  # seeds of a claim at its largest profile, unless it says why
 
 
 @dataclass(frozen=True)
 class Reasons:
-    """What a chapter says of its claims, by id: why a verdict changed, why a claim left, why profiles differ."""
+    """What a chapter says of its claims, by id: why a verdict changed, a claim left, profiles differ, seeds are few."""
 
     changed: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, str] = field(default_factory=dict)
+    few: dict[str, str] = field(default_factory=dict)
 
 
 def reasons(chapter: str, folder: Path = NOTEBOOKS / "claims") -> Reasons:
@@ -68,7 +72,7 @@ def title(chapter: str) -> str:
 
 
 def unexplained(claims: Sequence[Claim]) -> list[str]:
-    """What has no reason and needs one: a verdict that changed, a claim that left, profiles that differ."""
+    """What has no reason and needs one: a verdict that changed, a claim that left, profiles that differ, few seeds."""
     now: dict[tuple[str, str], dict[str, Claim]] = {}
     for claim in claims:
         now.setdefault((claim.chapter, claim.id), {})[claim.profile] = claim
@@ -83,7 +87,15 @@ def unexplained(claims: Sequence[Claim]) -> list[str]:
         if differ(profiles.values()) and id not in reasons(chapter).profiles:
             verdicts = ", ".join(f"{claim.verdict} at {name}" for name, claim in profiles.items())
             found.append(f"{chapter}, {id}: {verdicts}")
+        largest = max(profiles.values(), key=lambda claim: PROFILES.index(claim.profile))
+        if on_few_seeds(largest) and id not in reasons(chapter).few:
+            found.append(f"{chapter}, {id}: {count(largest.seeds, 'seed')} at {largest.profile}")
     return found
+
+
+def on_few_seeds(claim: Claim) -> bool:
+    """Whether a claim rests on fewer seeds than FEWEST; what is trained while one waits, at smoke, may."""
+    return claim.profile != "smoke" and claim.each == "seed" and claim.seeds < FEWEST
 
 
 def differ(claims: Sequence[Claim]) -> bool:

@@ -11,7 +11,7 @@ from ..paths import NOTEBOOKS
 from ..press.chapters import PROFILES, names
 from ..press.claims import VERDICTS, Claim, gather
 from ..words import count
-from .criteria import differ, reasons, title
+from .criteria import differ, on_few_seeds, reasons, title
 from .render import rendered
 
 MARK = "<!-- ledger -->"
@@ -24,7 +24,7 @@ class Row:
     """One claim of the ledger, at all of its profiles; the last of them is the largest."""
 
     claims: tuple[Claim, ...]
-    why: str = ""  # its verdicts differ between profiles
+    why: str = ""  # its verdicts differ between profiles, or it rests on few seeds
 
     @property
     def claim(self) -> Claim:
@@ -77,10 +77,18 @@ def rows(claims: Iterable[Claim]) -> list[Row]:
     for claim in claims:
         found.setdefault((claim.chapter, claim.id), []).append(claim)
     told = []
-    for (chapter, id), some in sorted(found.items(), key=lambda one: one[0][0]):
+    for _, some in sorted(found.items(), key=lambda one: one[0][0]):
         ordered = tuple(sorted(some, key=lambda claim: PROFILES.index(claim.profile)))
-        told.append(Row(ordered, reasons(chapter).profiles.get(id, "") if differ(ordered) else ""))
+        told.append(Row(ordered, _why(ordered)))
     return told
+
+
+def _why(claims: Sequence[Claim]) -> str:
+    """Why a claim's profiles disagree, and why it has few seeds, where they do and it has."""
+    told, id = reasons(claims[-1].chapter), claims[-1].id
+    differs = told.profiles.get(id, "") if differ(claims) else ""
+    few = told.few.get(id, "") if on_few_seeds(claims[-1]) else ""
+    return " ".join(filter(None, (differs, few)))
 
 
 def ledger(claims: Sequence[Claim]) -> str:
