@@ -49,7 +49,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU. A seed draws which images are used (where
 # they are a part), which labels are wrong and how, the weights at the start and the order of the images.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np

@@ -40,7 +40,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # draws which images are used, where they are a part, which labels are wrong, the weights at the start and the order of the
 # images; so a seed's networks of all widths see the same images with the same labels.
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 
 from lib import experiments

@@ -40,7 +40,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # the first epochs of a training are those of a shorter one.) A seed draws which images are used, where they are a part, which
 # labels are wrong and how, the weights at the start and the order of the images.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np

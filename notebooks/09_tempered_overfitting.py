@@ -48,7 +48,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # A seed draws which images are used, where they are a part, which labels are wrong and how, the weights at the start and the
 # order of the images.
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 

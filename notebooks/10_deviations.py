@@ -51,7 +51,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # images, the wrong labels, the weights and the order of the batches; all variants of a choice share them. (At `smoke` the
 # numbers are those of the digits' own settings.)
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np

@@ -52,7 +52,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # two-dimensional Ising model and find its critical temperature and exponent. Here is a smaller proof, live: curves
 # made of a known scaling function, and curves of which each size has its own place.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 from itertools import pairwise
 

@@ -107,7 +107,7 @@ def largest_difference(config: ModelConfig, seed: int, length: float = 1.0) -> t
 # and 1.
 
 
-# %%
+# %% tags=["hide-input"]
 RATES = {"smoke": (0.2,), "cpu": (0.2, 0.0), "paper": (0.2, 0.0)}
 STRENGTH = {"smoke": {0.2: 1.0, 0.0: 0.1}, "cpu": {0.2: 4.0, 0.0: 0.6}, "paper": {0.2: 4.0, 0.0: 0.6}}
 VARIANTS = {"true labels": {"mask": "true"}, "predictions": {"mask": "predicted"}, "first order alone": {"orders": 1}}
