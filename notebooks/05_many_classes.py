@@ -62,7 +62,7 @@ from lib.press.rule import about, above, below, equal, towards
 
 SEEDS = {  # a ResNet-9 takes over twenty minutes a seed on one core
     "smoke": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 3),
-    "cpu": {"cnn": presets.FEW["cpu"], "resnet": 3, "angles": 3, "resnet start": 3, "all angles": 1},
+    "cpu": {"cnn": presets.FEW["cpu"], "resnet": 3, "angles": 5, "resnet start": 3, "all angles": 1},
     "paper": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 5),
 }
 
