@@ -61,7 +61,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # </details>
 #
 # Two things follow. $D^n$ is homogeneous: $c$ times longer steps make it $c^n$ times as large. And where two classes meet,
-# with $p = ½$ each and $d = a_a - a_b$, it is $|D^1| = |d|/2$, $D^2 = d^2/4$, $D^3 = 0$ and $D^4 = -d^4/8$: every order is
+# with $p = 1/2$ each and $d = a_a - a_b$, it is $|D^1| = |d|/2$, $D^2 = d^2/4$, $D^3 = 0$ and $D^4 = -d^4/8$: every order is
 # a power of the one number $d = u\cdot\nabla(z_a - z_b)$ or nothing at all.
 
 # %%

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
-from ..sweeps.grid import find_sweep, load_sweep
-from ..sweeps.results import write_page
+from ..sweeps.grid import SweepFigure
+from ..sweeps.results import Shown, write_page
 from ..sweeps.store import RESERVED
 from ..words import listed
 from .render import rendered
@@ -38,6 +38,12 @@ class Collected:
     notebook: str  # path from the folder of notebooks on, without suffix
     figure: dict[str, str]  # the fields of `lib.sweeps.grid.SweepFigure`, empty for none
     table: pd.DataFrame
+
+    @property
+    def shown(self) -> Shown:
+        """What a page of results says of it."""
+        figure = SweepFigure(**self.figure) if self.figure else None
+        return Shown(self.title, Path(self.notebook).name, (), figure)
 
     @property
     def points(self) -> pd.DataFrame:
@@ -119,7 +125,7 @@ def write_results(tables: Iterable[Collected], folder: Path) -> None:
     """A page of results for each table (``folder``/NAME.html): the reader chooses axes, curves, panels and points."""
     folder.mkdir(parents=True)
     for one in tables:
-        write_page(pa.Table.from_pandas(one.table), load_sweep(find_sweep(one.name)), folder / f"{one.name}.html")
+        write_page(pa.Table.from_pandas(one.table), one.shown, folder / f"{one.name}.html")
 
 
 def _states(one: Collected) -> str:

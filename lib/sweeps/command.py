@@ -10,7 +10,7 @@ from .clean import remember, remove, unwanted, users
 from .cluster import Cluster
 from .grid import Sweep, find_sweep, load_sweep, sweep_names
 from .named import load_cluster
-from .results import write_page
+from .results import Shown, write_page
 from .run import plan_sweep, plan_text, run_sweep
 from .store import PointStore
 from .table import collect, write_table
@@ -75,7 +75,7 @@ def sweep_command(
     say(f"store: {points.folder} ({points.size()})\ntable: {to} ({collected.num_rows} rows)")
     if open:
         page = points.folder / "results.html"
-        write_page(collected, sweep, page)
+        write_page(collected, Shown.of(sweep), page)
         say(f"page: {page}")
         webbrowser.open(page.resolve().as_uri())
     return int(bool(summary.failed))

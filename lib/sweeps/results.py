@@ -1,6 +1,7 @@
 """The page of a sweep's results: one HTML file with a table, filters and charts, that asks for nothing else."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from ..files import atomic
 from ..words import count
-from .grid import Sweep
+from .grid import Sweep, SweepFigure
 from .store import RESERVED
 
 NO_NUMBERS = True
@@ -19,12 +20,27 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST = 400  # quantities of a page
 
 
-def write_page(table: pa.Table, sweep: Sweep, path: Path) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What a page says of a sweep."""
+
+    title: str
+    notebook: str
+    varied: tuple[str, ...]  # parameters, the first of which the chart begins with
+    figure: SweepFigure | None
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> "Shown":
+        """Of a sweep that was read."""
+        return cls(sweep.title, sweep.notebook.stem, tuple(sweep.varied), sweep.figure)
+
+
+def write_page(table: pa.Table, sweep: Shown, path: Path) -> None:
     """Write a collected table as a page, whole. Vega draws its charts; it is part of the page."""
     frame = table.to_pandas()
     told, left = _data(frame, sweep)
     states = frame.drop_duplicates("point")["state"].value_counts()
-    about = f"{count(len(told['points']), 'point')} of {sweep.notebook.stem}: " + ", ".join(
+    about = f"{count(len(told['points']), 'point')} of {sweep.notebook}: " + ", ".join(
         f"{number} {state}" for state, number in states.items()
     )
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True)
@@ -44,7 +60,7 @@ def _script(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _data(frame: pd.DataFrame, sweep: Sweep) -> tuple[dict, int]:
+def _data(frame: pd.DataFrame, sweep: Shown) -> tuple[dict, int]:
     """What the page is given, and how many quantities it has no room for.
 
     Each point as its parameters, state, seconds and error; each value as point, quantity and number.
@@ -74,7 +90,7 @@ def _data(frame: pd.DataFrame, sweep: Sweep) -> tuple[dict, int]:
     return told | {"start": _start(told, sweep)}, max(0, len(quantities) - MOST)
 
 
-def _start(told: dict, sweep: Sweep) -> dict:
+def _start(told: dict, sweep: Shown) -> dict:
     """What the chart shows first: the sweep's own figure where it has one, else the first quantity over what varies."""
     place = {name: str(at) for at, name in enumerate(told["parameters"])}
     varied = [name for name in sweep.varied if name in place]

@@ -87,7 +87,8 @@ class Step:
             found = {name: value for name, value in found.items() if name not in ("goal", "met")}
         found = {"seconds": time.perf_counter() - begun} | found | {"device": device_name(self.settings.device)}
         if expected is not None and "error" not in found:
-            found |= {"expected": expected, "share": expected / found["seconds"]}
+            seconds = max(found["seconds"], 1e-3)  # a record's are rounded, and may be none
+            found |= {"expected": expected, "share": expected / seconds}
         self.keep(what, found)
         print(line(what, found), flush=True)
         return found

@@ -9,7 +9,7 @@ import pytest
 
 from lib.__main__ import main
 from lib.sweeps import command
-from lib.sweeps.results import TEMPLATES, write_page
+from lib.sweeps.results import TEMPLATES, Shown, write_page
 from lib.sweeps.table import collect
 from tests.sweeps.tiny import fake
 
@@ -26,7 +26,7 @@ def page(tiny):
     for number, given in enumerate(one.points[:-1]):
         fake(tiny.store, one, given, "failed" if number == 1 else "done")
     path = tiny.folder / "results.html"
-    write_page(collect(tiny.store, one), one, path)
+    write_page(collect(tiny.store, one), Shown.of(one), path)
     return path
 
 
