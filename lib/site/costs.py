@@ -16,10 +16,25 @@ MARK = "<!-- costs -->"
 FILE = ROOT / "book" / "costs.json"  # `python -m tests.benchmarks.costs` writes it
 WHAT = {"images": "training images", "width": "neurons a layer", "classes": "classes", "seeds": "seeds"}
 KINDS = {
-    "": "trainings", "angles": "angles before the first step", "scan": "mixed gradients, over λ",
-    "path": "mixed gradients, led along λ", "selective": "a penalty on one boundary",
+    "": "trainings",
+    "angles": "angles before the first step",
+    "angles in training": "angles in training",
+    "circle": "angles of model derivatives",
+    "pairs": "angles of pairs",
+    "batches": "gradients of batches",
+    "batches in training": "gradients of batches in training",
+    "identities": "identities of the theory",
+    "kernel": "kernel machines",
+    "balanced kernel": "kernel machines, balanced classes",
+    "scan": "mixed gradients, over λ",
+    "path": "mixed gradients, led along λ",
+    "selective": "a penalty on one boundary",
+    "renamed": "the same with other digits",
     "suspects": "the finder and its rivals",
-}  # fmt: skip
+    "stopping": "rules of when to stop",
+    "published": "data sets as published",
+    "earlier": "an earlier notebook's ResNet",
+}
 
 
 def page(folder: Path = RECORDS, file: Path = FILE) -> str:

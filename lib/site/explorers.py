@@ -137,11 +137,13 @@ def _plan(chapter: str) -> dict:
 
 
 def _runs(some: Iterable) -> Runs:
-    """Those of some experiments that are recorded. FileNotFoundError if none is."""
-    store = Store(RECORDS)
-    found = [run for run in map(store.get, some) if run is not None]
-    if not found:
-        raise FileNotFoundError("runs that an explorer shows are gone: python -m lib records make")
+    """The records of some experiments. FileNotFoundError if one is gone."""
+    store, found = Store(RECORDS), []
+    for one in some:
+        run = store.get(one)
+        if run is None:
+            raise FileNotFoundError(f"{one.slug}, which an explorer shows, is not recorded: python -m lib records make")
+        found.append(run)
     return Runs(found)
 
 
@@ -168,12 +170,13 @@ def _dynamics(some: dict[str, Experiment], label: str, seeds: int, start: str) -
     epoch = alt.param("epoch", value=min(10, last), bind=alt.binding_range(min=0, max=last, step=1, name="epoch "))
     x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(type="symlog", constant=3))
     base = alt.Chart(_rows(rows)).transform_filter("datum.chosen === chosen")
+    base = base.transform_joinaggregate(last="max(epoch)")
 
     def panel(what: str, title: str, height: int) -> alt.LayerChart:
         part = base.transform_filter(f"datum.panel === '{what}'")
         color = alt.Color("quantity:N", title=None, scale=LOOKS, legend=alt.Legend(orient="top"))
         color = color if what == "error" else alt.value(SECOND.color)
-        now = part.transform_filter(f"datum.epoch === {NEAREST.format(last=last)}")
+        now = part.transform_filter(f"datum.epoch === {NEAREST}")
         y = alt.Y("mean:Q", title=title, scale=alt.Scale(type="log" if what == "ratio" else "linear", nice=False))
         tip = ["quantity:N", "mean:Q", "epoch:Q"]
         return alt.layer(
@@ -191,8 +194,8 @@ def _dynamics(some: dict[str, Experiment], label: str, seeds: int, start: str) -
     ).add_params(chosen, epoch)  # fmt: skip
 
 
-# Curves have every epoch up to 30 and then every fifth.
-NEAREST = "(epoch <= 30 || epoch === {last} ? epoch : 5 * round(epoch / 5))"
+# Curves have every epoch up to 30, then every fifth and the last; the slider goes as far as the longest of them.
+NEAREST = "(epoch >= datum.last ? datum.last : epoch <= 30 ? epoch : min(datum.last, 5 * round(epoch / 5)))"
 
 
 def _curves(one: Experiment, seeds: int) -> pd.DataFrame:

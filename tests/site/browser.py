@@ -159,3 +159,12 @@ async def _first_page(port):
 
 async def _connected(address):
     return await websocket_connect(address, max_message_size=2**28)
+
+
+def alone(page):
+    """A staged page of the book as a page of its own: the HTML that stands in it, beside it; its path."""
+    inside = "".join(re.findall(r"^```\{raw\} html\n(.*?)```$", page.read_text(encoding="utf-8"), re.S | re.M))
+    head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A page</title>'
+    path = page.with_suffix(".html")
+    path.write_text(f"{head}<body>{inside}</body></html>", encoding="utf-8")
+    return path

@@ -10,7 +10,7 @@ from lib.paths import RECORDS
 from lib.records import Store
 from lib.runs import Runs
 from lib.site import explorers
-from tests.site.browser import CHROMIUM, browser
+from tests.site.browser import CHROMIUM, alone, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("explorers")]
 in_a_browser = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
@@ -24,10 +24,7 @@ def site(tmp_path_factory):
     page = folder / "book" / "explorers.md"
     page.write_text(explorers.MARK, encoding="utf-8")
     explorers.write_in(folder / "book", folder / "_static")
-    inside = "".join(re.findall(r"^```\{raw\} html\n(.*?)```$", page.read_text(encoding="utf-8"), re.S | re.M))
-    head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Explorers</title>'
-    (folder / "book" / "explorers.html").write_text(f"{head}<body>{inside}</body></html>", encoding="utf-8")
-    return folder / "book" / "explorers.html"
+    return alone(page)
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ import pytest
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press.claims import VERDICTS
 from lib.site.ledger import all_claims, ledger, write_in
-from tests.site.browser import CHROMIUM, browser
+from tests.site.browser import CHROMIUM, alone, browser
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="needs Chromium"),
     pytest.mark.xdist_group("ledger"),
 ]
-HEAD = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A page</title>'
 
 
 def kept():
@@ -42,10 +41,7 @@ def site(tmp_path_factory):
     shutil.copytree(folder / "book" / "static", folder / "_static")
     for name in ("ledger.js", "ledger.css"):
         shutil.copy(ROOT / "book" / "static" / name, folder / "_static")
-    inside = (folder / "book" / "ledger.md").read_text(encoding="utf-8")
-    inside = inside.removeprefix("```{raw} html\n").removesuffix("```")
-    (folder / "book" / "ledger.html").write_text(f"{HEAD}<body>{inside}</body></html>", encoding="utf-8")
-    return folder / "book" / "ledger.html"
+    return alone(folder / "book" / "ledger.md")
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from lib.site import playground
-from tests.site.browser import CHROMIUM, browser
+from tests.site.browser import CHROMIUM, alone, browser
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="needs Chromium"),
     pytest.mark.xdist_group("playground"),
 ]
-HEAD = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A page</title>'
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +29,7 @@ def playground_in(folder):
         (book / f"{name}.md").write_text(mark, encoding="utf-8")
     playground.write_in(book, folder / "_static")
     for name in marks:
-        told = (book / f"{name}.md").read_text(encoding="utf-8")
-        (inside,) = re.findall(r"^```\{raw\} html\n(.*)```$", told, re.S)
-        (book / f"{name}.html").write_text(f"{HEAD}<body>{inside}</body></html>", encoding="utf-8")
+        alone(book / f"{name}.md")
     return book
 
 
