@@ -1,6 +1,6 @@
 """Which labels are wrong, by features of a network that somebody else trained, or columns of numbers.
 
-Each sample is asked for by all the others (`lib.suspects.ridge`); how labels go wrong follows from the answers
+Each sample is judged by all the others (`lib.suspects.ridge`); how labels go wrong follows from the answers
 (`lib.suspects.transition`); and a label is as suspicious as it is improbable, by Bayes' rule where each class has its
 own wrong label. No network is trained, no sample has seen its own label, and held-out and trained samples need no
 common scale.
@@ -118,6 +118,7 @@ def _remarks(rate: Interval, contradicted: float) -> tuple[str, ...]:
 
 
 def _meetings(noise: Noise) -> torch.Tensor:
+    """Labels by class as `concentration` counts them, of a thousand samples a class."""
     return torch.from_numpy(1000 * noise.transition)
 
 
