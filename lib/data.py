@@ -111,6 +111,12 @@ class Task:
         return replace(self, **tensors)
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on its way to a device: to a card it is copied while the host goes on."""
+    pinned = values.pin_memory() if device.type == "cuda" and values.numel() else values
+    return pinned.to(device, non_blocking=True)
+
+
 def pixels(images: Tensor, white: float) -> Tensor:
     """Images as float32 in [0, 1]; same shape."""
     return images.to(torch.float32, copy=True).div_(white)

@@ -265,7 +265,8 @@ def run(
     checkpoint = None
     if resume and task is None:
         path = data_folder(folder) / "checkpoints" / f"{experiment.slug}.pt"
-        key = f"{experiment.key} {made_by} {machine.resolve().type} {machine.compile} {machine.channels_last}"
+        done_by = f"{machine.resolve().type} {machine.compile} {machine.channels_last} {machine.tf32}"
+        key = f"{experiment.key} {made_by} {done_by}"
         checkpoint = Checkpoint(path, key, checkpoint_seconds)
     ready = prepare(experiment, machine, folder, task)
     batch = experiment.train.batch_size or len(ready.labels.given)

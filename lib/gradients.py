@@ -233,7 +233,11 @@ def model_derivatives(model: nn.Module, images: Tensor, *, white: float = 255.0,
     return torch.cat([each[name].flatten(1) for name in weights], dim=1)
 
 
+def cosine_tensor(a: Tensor, b: Tensor) -> Tensor:
+    """`cosine` as a scalar that stays on the device: reading many at once costs one wait."""
+    return (a @ b / (a.norm() * b.norm())).clamp(-1, 1)  # 0 / 0 is NaN, and stays it
+
+
 def cosine(a: Tensor, b: Tensor) -> float:
     """Cosine of the angle between two flat vectors; NaN if one of them is zero."""
-    norms = a.norm() * b.norm()
-    return (a @ b / norms).clamp(-1, 1).item() if norms > 0 else float("nan")
+    return cosine_tensor(a, b).item()

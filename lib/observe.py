@@ -35,7 +35,7 @@ from .gradients import (
     SubsetGradients,
     all_logits,
     along_full_gradient,
-    cosine,
+    cosine_tensor,
     images_at_once,
     model_derivatives,
     own_class_subsets,
@@ -46,6 +46,7 @@ from .gradients import (
 from .noise import NoisyLabels
 
 Row = dict[str, float]
+Scalars = dict[str, Tensor]  # numbers that are still on the device
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Observer:
             raise ValueError("truth (Prop. 4.2) is defined for two classes")
         self.config, self.task, self.labels = config, task, labels
         self.subsets = own_class_subsets(labels)
+        self.parts = parts(labels)
         device = flipped.device
         self.watched = flipped[torch.randperm(len(flipped), generator=generator)[: config.watched].to(device)]
         draw = torch.randperm(len(task.train_labels), generator=generator)[: config.tangent_images]
@@ -97,7 +99,7 @@ class Observer:
 
     def __call__(self, model: nn.Module) -> Row:
         """Measure; the model is left as it was."""
-        row: Row = {}
+        row: Scalars = {}
         test_logits = _outputs(model, self.task.test_images, self.task.white)
         measured = None
         if self.config.gradients:
@@ -112,38 +114,43 @@ class Observer:
             train_logits = measured.logits
         else:
             train_logits = _outputs(model, self.task.train_images, self.task.white)
-        row |= _errors(train_logits, self.labels, test_logits, self.task.test_labels)
+        row |= _errors(train_logits, self.labels.given, self.parts, test_logits, self.task.test_labels)
         if self.config.residual_l1:
-            row |= _residuals_l1(train_logits, self.labels)
+            row |= _residuals_l1(train_logits, self.labels.given, self.parts)
         if measured is not None:
             row |= _dominance(measured, self.labels.classes)
             if train_logits.shape[1] == 1:
                 row |= _sums(measured)
         if self.config.tangent_images:
             cosines = nn.functional.cosine_similarity(self._tangents(model), self._tangent_start)
-            row["cos_tangent"] = cosines.clamp(max=1).mean().item()
+            row["cos_tangent"] = cosines.clamp(max=1).mean()
         if self.config.projections:
             row |= self._projections(model)
         if self.config.watched:
             row |= self._watched_row(train_logits)
-        return row
+        # one read for all: each would make the host wait until the device has done everything before it
+        return dict(zip(row, torch.stack([value.double() for value in row.values()]).tolist(), strict=True))
 
     def _tangents(self, model: nn.Module) -> Tensor | None:
         if not self.config.tangent_images:
             return None
         return model_derivatives(model, self._tangent_images, white=self.task.white)
 
-    def _projections(self, model: nn.Module) -> Row:
-        task, labels = self.task, self.labels
-        along = along_full_gradient(model, task.train_images, labels.given, white=task.white) > 0
-        subsets = (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy))
-        return {f"{name}_along": along[chosen].double().mean().item() for name, chosen in subsets}
+    def _projections(self, model: nn.Module) -> Scalars:
+        task = self.task
+        along = along_full_gradient(model, task.train_images, self.labels.given, white=task.white) > 0
+        return {f"{name}_along": along[index].double().mean() for name, index in self.parts.items()}
 
-    def _watched_row(self, train_logits: Tensor) -> Row:
+    def _watched_row(self, train_logits: Tensor) -> Scalars:
         f = probabilities(train_logits[self.watched])
         column = torch.zeros_like(self.watched) if f.shape[1] == 1 else self.labels.given[self.watched]
-        values = f.gather(1, column.unsqueeze(1)).squeeze(1).tolist()
+        values = f.gather(1, column.unsqueeze(1)).squeeze(1)
         return {f"watched_{k}": value for k, value in enumerate(values)}
+
+
+def parts(labels: NoisyLabels) -> dict[str, Tensor]:
+    """Positions of the clean and of the noisy samples: a mask would be counted out anew at each use."""
+    return {"clean": (~labels.is_noisy).nonzero().squeeze(1), "noisy": labels.is_noisy.nonzero().squeeze(1)}
 
 
 def _outputs(model: nn.Module, images: Tensor, white: float) -> Tensor:
@@ -163,29 +170,30 @@ def predictions(logits: Tensor) -> Tensor:
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
-def _errors(train_logits: Tensor, labels: NoisyLabels, test_logits: Tensor, test_labels: Tensor) -> Row:
-    wrong = (predictions(train_logits) != labels.given).double()
-    loss = sample_losses(train_logits, labels.given).double()
+def _errors(
+    train_logits: Tensor, given: Tensor, parts: dict[str, Tensor], test_logits: Tensor, test_labels: Tensor
+) -> Scalars:
+    wrong = (predictions(train_logits) != given).double()
+    loss = sample_losses(train_logits, given).double()
     # |f - y| for two classes, the Euclidean norm of the residual vector for more (§ 5 leaves it open)
-    residual = (probabilities(train_logits) - targets(labels.given, train_logits.shape[1])).norm(dim=1).double()
-    row = {"train_error": wrong.mean().item(), "train_loss": loss.mean().item()}
-    for name, chosen in (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy)):
-        row[f"{name}_error"] = wrong[chosen].mean().item()
-        row[f"{name}_loss"] = loss[chosen].mean().item()
-        row[f"{name}_residual"] = residual[chosen].mean().item()
-    row["test_error"] = (predictions(test_logits) != test_labels).double().mean().item()
-    row["test_loss"] = sample_losses(test_logits, test_labels).double().mean().item()
+    residual = (probabilities(train_logits) - targets(given, train_logits.shape[1])).norm(dim=1).double()
+    row = {"train_error": wrong.mean(), "train_loss": loss.mean()}
+    for name, index in parts.items():
+        row[f"{name}_error"] = wrong[index].mean()
+        row[f"{name}_loss"] = loss[index].mean()
+        row[f"{name}_residual"] = residual[index].mean()
+    row["test_error"] = (predictions(test_logits) != test_labels).double().mean()
+    row["test_loss"] = sample_losses(test_logits, test_labels).double().mean()
     return row
 
 
-def _residuals_l1(train_logits: Tensor, labels: NoisyLabels) -> Row:
-    residual = (probabilities(train_logits) - targets(labels.given, train_logits.shape[1])).abs().sum(1).double()
-    subsets = (("clean", ~labels.is_noisy), ("noisy", labels.is_noisy))
-    return {f"{name}_residual_l1": residual[chosen].mean().item() for name, chosen in subsets}
+def _residuals_l1(train_logits: Tensor, given: Tensor, parts: dict[str, Tensor]) -> Scalars:
+    residual = (probabilities(train_logits) - targets(given, train_logits.shape[1])).abs().sum(1).double()
+    return {f"{name}_residual_l1": residual[index].mean() for name, index in parts.items()}
 
 
-def _dominance(measured: SubsetGradients, classes: int) -> Row:
-    row: Row = {}
+def _dominance(measured: SubsetGradients, classes: int) -> Scalars:
+    row: Scalars = {}
     logs = []
     for c in range(classes):
         clean, noise = measured.gradients.get(("clean", c)), measured.gradients.get(("noise", c))
@@ -195,33 +203,34 @@ def _dominance(measured: SubsetGradients, classes: int) -> Row:
         ratio = norm_clean / norm_noise
         logs.append(ratio.log())
         row |= {
-            f"norm_clean_{c}": norm_clean.item(),
-            f"norm_noise_{c}": norm_noise.item(),
-            f"ratio_{c}": ratio.item(),
-            f"cos_noise_clean_{c}": cosine(noise, clean),
+            f"norm_clean_{c}": norm_clean,
+            f"norm_noise_{c}": norm_noise,
+            f"ratio_{c}": ratio,
+            f"cos_noise_clean_{c}": cosine_tensor(noise, clean),
         }
     if logs:
-        row["ratio"] = torch.stack(logs).mean().exp().item()
+        row["ratio"] = torch.stack(logs).mean().exp()
     return row
 
 
-def _share(part: Tensor, whole: Tensor) -> float:
+def _share(part: Tensor, whole: Tensor) -> Tensor:
     """Length of ``part`` along ``whole``, in lengths of ``whole``."""
-    return (part @ whole / (whole @ whole)).item()
+    return part @ whole / (whole @ whole)
 
 
-def _sums(measured: SubsetGradients) -> Row:
+def _sums(measured: SubsetGradients) -> Scalars:
     """Sums over both classes: alpha, and the full gradient against the ground-truth one (Eqs. 10 to 12)."""
     total = {kind: [g for (k, _), g in measured.gradients.items() if k == kind] for kind in ("clean", "noise")}
     if not total["noise"]:
         return {}
     clean, noise = sum(total["clean"]), sum(total["noise"])
-    row = {"alpha": (noise.norm() / clean.norm()).item(), "cos_noise_clean": cosine(noise, clean)}
+    row = {"alpha": noise.norm() / clean.norm(), "cos_noise_clean": cosine_tensor(noise, clean)}
     if measured.truth:
         full, truth = clean + noise, clean + sum(measured.truth.values())
-        row |= {"cos_truth": cosine(full, truth), "step_factor": _share(full, truth)}
+        row |= {"cos_truth": cosine_tensor(full, truth), "step_factor": _share(full, truth)}
         for c, noise_truth in measured.truth.items():
             clean_c = measured.gradients["clean", c]
             truth_c = clean_c + noise_truth
-            row |= {f"cos_clean_truth_{c}": cosine(clean_c, truth_c), f"truth_share_{c}": _share(clean_c, truth_c)}
+            along = _share(clean_c, truth_c)
+            row |= {f"cos_clean_truth_{c}": cosine_tensor(clean_c, truth_c), f"truth_share_{c}": along}
     return row

@@ -36,7 +36,7 @@ from .observe import Row
 from .paths import RECORDS, ROOT, data_folder
 from .progress import say
 from .runs import Run, Runs, code_of
-from .train import Machine
+from .train import Machine, rounding
 from .words import count
 
 NO_NUMBERS = True
@@ -325,7 +325,8 @@ def run_now(
 ) -> Run:
     """Run one experiment now and say where the numbers come from."""
     made_by = code_of(experiment).id
-    outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
+    with rounding(machine.tf32):
+        outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
     return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 
 
@@ -338,6 +339,7 @@ def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.O
         "device": device_name(machine.resolve(), outcome.threads),
         "compile": machine.compile,
         "channels_last": machine.channels_last,
+        "tf32": machine.tf32,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(outcome.seconds, 1),
         "versions": {

@@ -54,6 +54,7 @@ class Machine:
     device: str = "auto"  # auto: CUDA where there is one
     compile: bool = False  # torch.compile of the training step's forward pass
     channels_last: bool = False  # memory layout of convolutional networks
+    tf32: bool = False  # let a card round float32 products and convolutions to ten bits
     threads: int | None = None  # of the CPU; None: one for small networks, else as many as PyTorch chooses
 
     @contextmanager
@@ -83,6 +84,22 @@ class Machine:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("device 'cuda' was asked for, but PyTorch sees no CUDA card here; use 'cpu' or 'auto'")
         return torch.device(self.device)
+
+
+@contextmanager
+def rounding(tf32: bool) -> Iterator[None]:
+    """Whether a card may round float32 products and convolutions to ten bits inside: PyTorch lets it by default, in
+    convolutions alone.
+    """
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
 
 
 class TrainingDiverged(RuntimeError):

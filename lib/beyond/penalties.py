@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..data import DataConfig, Task, load, pixels
+from ..data import DataConfig, Task, load, pixels, sent
 from ..experiments import Outcome, Recordable, check_labels, data_slug, generator
 from ..gradients import eval_mode
 from ..models import ModelConfig, build
@@ -52,7 +52,9 @@ def sizes(logits: Tensor, a: Tensor, labels: Tensor, orders: int) -> Tensor:
 def penalty_sizes(
     model: nn.Module, images: Tensor, labels: Tensor, directions: Tensor, orders: int = 3, chosen: Tensor | None = None
 ) -> Tensor:
-    """`sizes` of the model without dropout, ``[orders]``; with ``chosen`` bool [n] those of some samples, 0 for none.
+    """`sizes` of the model without dropout, ``[orders]``; with ``chosen`` those of some samples, 0 for none.
+
+    ``chosen`` are positions among the n samples, or bool ``[n]``: on a card a mask makes the host wait for its count.
 
     Without dropout the network that is penalised is the one that is measured,
     and no direction has a mask of its own.
@@ -223,10 +225,12 @@ class SelectiveTraining(Recordable):
         model.train()
         n, device = len(labels.given), labels.given.device
         totals = torch.zeros(2 + self.orders, device=device)  # cross-entropy, chosen, sizes
-        steps = torch.randperm(n, generator=order).to(device).split(self.train.batch_size or n)
-        for batch in steps:
+        penalised = self._penalised(labels)
+        for mine in torch.randperm(n, generator=order).split(self.train.batch_size or n):
+            batch = sent(mine, device)
             images, given = task.train_images[batch], labels.given[batch]
-            logits, each, chosen = self._step(model, images, given, labels.true[batch], drawn)
+            some = None if penalised is None else sent(penalised[mine].nonzero().squeeze(1), device)
+            logits, each, chosen = self._step(model, images, given, some, drawn)
             loss = sample_losses(logits, given).mean()
             optimizer.zero_grad(set_to_none=True)
             (loss + self.strength * each.mean()).backward()
@@ -236,21 +240,31 @@ class SelectiveTraining(Recordable):
         row = {"cross_entropy": cross_entropy, "share": self.strength * sum(found) / len(found) / cross_entropy}
         return row | {"chosen": chosen} | {f"penalty_d{i}": size for i, size in enumerate(found, 1)}
 
+    def _penalised(self, labels: NoisyLabels) -> Tensor | None:
+        """Which samples are to be penalised, bool ``[n]`` on the host; None: all, none, or the model's own choice."""
+        classes = CONDITIONS[self.condition]
+        if not classes or self.mask == "predicted":
+            return None
+        return members({"given": labels.given, "true": labels.true}[self.mask].cpu(), classes)
+
     def _step(
-        self, model: nn.Module, images: Tensor, given: Tensor, true: Tensor, drawn: torch.Generator
+        self, model: nn.Module, images: Tensor, given: Tensor, chosen: Tensor | None, drawn: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits ``[n, C]``, mean |D^n| on the samples to be penalised ``[orders]``, and how many they are."""
+        """Logits ``[n, C]``, mean |D^n| on the samples to be penalised ``[orders]``, and how many they are.
+
+        ``chosen`` are their positions; None where the condition or the model says which they are.
+        """
         classes = CONDITIONS[self.condition]
         if classes == ():
             return model(images), images.new_zeros(self.orders), images.new_zeros(())
-        directions = unit_directions(tuple(images.shape), self.directions, drawn).to(images.device)
+        directions = sent(unit_directions(tuple(images.shape), self.directions, drawn), images.device)
         if classes is None:
             found = logits_and_sizes(model, images, given, directions, self.orders)
-            return *found, images.new_tensor(float(len(given)))
-        of = outputs(model, images).argmax(1) if self.mask == "predicted" else {"given": given, "true": true}[self.mask]
-        chosen = members(of, classes)
+            return *found, images.new_full((), len(given))
+        if chosen is None:  # the model chooses: here the host must wait for it
+            chosen = members(outputs(model, images).argmax(1), classes).nonzero().squeeze(1)
         each = penalty_sizes(model, images, given, directions, self.orders, chosen)
-        return model(images), each, chosen.sum().to(images.dtype)
+        return model(images), each, images.new_full((), len(chosen))
 
     def _measure(self, model: nn.Module, task: Task, epoch: int, alike: Row) -> list[Row]:
         """The rows of an epoch, one a pair of classes."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..data import Task
+from ..data import Task, sent
 from ..experiments import generator
 from ..noise import symmetric
 from ..observe import Row
@@ -164,7 +164,7 @@ class Samples:
         for seed in self.seeds:
             pool = self._trusted[seed] if trusted else self._mine[seed]
             drawn[seed] = pool[torch.randperm(len(pool), generator=self._clean[seed])[:size]]
-        return torch.stack([drawn[seed] for seed in self._row_seeds]).to(self.true.device)
+        return sent(torch.stack([drawn[seed] for seed in self._row_seeds]), self.true.device)
 
     def images(self, index: Tensor) -> Tensor:
         """Images at these positions: ``[n, ...]`` where ``index`` is [1, n], else ``[R, n, ...]``."""
@@ -182,8 +182,10 @@ def _pooled(images: Tensor, white: float, pool: int) -> Tensor:
 def _cropped(images: Tensor, draws: torch.Generator, margin: int = 4) -> Tensor:
     """Each image shifted by up to ``margin`` pixels over black, and mirrored in one of two cases."""
     n, _, height, width = images.shape
-    down, right = torch.randint(0, 2 * margin + 1, (2, n), generator=draws).to(images.device)
-    mirrored = torch.randint(0, 2, (n, 1), generator=draws).bool().to(images.device)
+    shifts = torch.randint(0, 2 * margin + 1, (2, n), generator=draws)
+    mirrors = torch.randint(0, 2, (1, n), generator=draws)
+    down, right, mirrored = sent(torch.cat([shifts, mirrors]), images.device)
+    mirrored = mirrored.bool()[:, None]
     padded = nn.functional.pad(images, [margin] * 4)
     rows = down[:, None] + torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).expand(n, -1)

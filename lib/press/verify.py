@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..experiments import Machine
 from ..progress import say
 from ..records import Store, device_name, history_frame
 from ..runs import code_of
+from ..train import Machine, rounding
 
 NO_NUMBERS = True
 
@@ -44,7 +44,8 @@ def verify(
     run = store.run(path)
     experiment, history = run.experiment, run.history
     state, today_code = run.state, code_of(experiment).id  # before the run: files may change while it takes its time
-    outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
+    with rounding(machine.tf32):
+        outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
     today = history_frame(outcome.history)
     timed = list(getattr(experiment, "timed", ()))
     agrees, worst = compare(

@@ -9,17 +9,18 @@ have been learnt and most of the wrong ones have not.
 
 import copy
 import hashlib
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from ..checkpoint import Checkpoint
+from ..data import sent
 from ..experiments import check_seed, generator
 from ..gradients import all_logits
 from ..models import ModelConfig, build
@@ -38,6 +39,7 @@ LARGEST_BATCH = 1024
 CHUNK = 2**23  # numbers of which sums are taken at once, as float64
 LONGEST_AVERAGE = 0.99  # the share of the old average that a step keeps, at most
 SAME = 1e-6  # of their size: numbers that vary by less are one number, but for rounding
+STATE = 2  # what a checkpoint holds: one of another number is not continued
 SMALLEST = 8  # pixels a side that the network for colour images needs
 
 
@@ -218,7 +220,7 @@ class _Training:
         self.epochs_a_round = min(recipe.epochs, math.ceil(ROUND / steps))
         self.rounds = recipe.epochs // self.epochs_a_round
         self.model = model
-        self.averaged = AveragedModel(model, multi_avg_fn=_average, use_buffers=True)
+        self.averaged = Averaged(model)
         self.optimizer = torch.optim.SGD(
             model.parameters(),
             lr=recipe.lr * math.sqrt(self.batch / BATCH),
@@ -271,7 +273,7 @@ class _Training:
 
     def _epoch(self) -> float:
         self.model.train()
-        shuffled = self.learnt[torch.randperm(len(self.learnt), generator=self.draws).to(self.learnt.device)]
+        shuffled = self.learnt[sent(torch.randperm(len(self.learnt), generator=self.draws), self.learnt.device)]
         total = torch.zeros((), device=self.given.device)
         for some in shuffled.split(self.batch):
             if len(some) < 2:  # BatchNorm has no statistics of one sample
@@ -282,7 +284,7 @@ class _Training:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-            self.averaged.update_parameters(self.model)
+            self.averaged.update(self.model)
             seen = h.detach()
             self.margins[some] += margin(seen, labels)
             self.residuals[some] += 1 - seen.softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
@@ -363,15 +365,41 @@ def _set_torch_state(device: torch.device, state: Tensor) -> None:
         torch.set_rng_state(state)
 
 
-def _average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-    """Mean over about the last tenth of the steps, and over a hundred at most."""
-    floats = [(a, c) for a, c in zip(averaged, current, strict=True) if a.is_floating_point()]
-    kept = min(LONGEST_AVERAGE, (1 + int(steps)) / (10 + int(steps)))
-    if floats:
-        torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], 1 - kept)
-    for a, c in zip(averaged, current, strict=True):
-        if not a.is_floating_point():  # BatchNorm counts its batches
-            a.copy_(c)
+class Averaged:
+    """A network whose weights and buffers are means over about the last tenth of the steps, and over a hundred at most.
+
+    PyTorch's own `AveragedModel` copies its count of steps to the card, and reads it back, in every step.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.module, self.steps = copy.deepcopy(model), 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights after another step."""
+        kept = min(LONGEST_AVERAGE, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
+        pairs = list(zip(_numbers(self.module), _numbers(model), strict=True))
+        floats = [(a, c) for a, c in pairs if a.is_floating_point()]
+        if floats and kept:
+            torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], 1 - kept)
+        for a, c in pairs:
+            if not (kept and a.is_floating_point()):  # BatchNorm counts its batches
+                a.copy_(c)
+        self.steps += 1
+
+    def state_dict(self) -> dict:
+        """The network's, and how many steps it is made of."""
+        return {"module": self.module.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict) -> None:
+        """The reverse of `state_dict`."""
+        self.module.load_state_dict(state["module"])
+        self.steps = state["steps"]
+
+
+def _numbers(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers."""
+    return (x.detach() for x in itertools.chain(model.parameters(), model.buffers()))
 
 
 def margin(h: Tensor, labels: Tensor) -> Tensor:
@@ -387,7 +415,7 @@ def answers(model: nn.Module, inputs: Inputs, index: Tensor, chunk: int = 2048) 
 
 def _fingerprint(inputs: Inputs, given: Tensor, recipe: Recipe, model: nn.Module) -> str:
     """Names data, labels, recipe and network: a checkpoint of others is not continued."""
-    digest = hashlib.sha256(repr((asdict(replace(recipe, device=inputs.device.type)), str(model))).encode())
+    digest = hashlib.sha256(repr((STATE, asdict(replace(recipe, device=inputs.device.type)), str(model))).encode())
     digest.update(given.cpu().numpy().tobytes())
     some = torch.linspace(0, len(inputs) - 1, min(len(inputs), 1000)).long()
     digest.update(inputs.values[some.to(inputs.device)].cpu().numpy().tobytes())

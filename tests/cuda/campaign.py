@@ -42,7 +42,7 @@ class Settings:
     @property
     def machine(self) -> Machine:
         """For `lib`'s own runs."""
-        return Machine(self.device.type)
+        return Machine(self.device.type, tf32=self.tf32)
 
 
 class Step:

@@ -13,13 +13,13 @@ from lib.experiments import Experiment
 from lib.models import ModelConfig
 from lib.paper import presets
 from lib.records import run_now
-from lib.train import Machine
+from lib.train import Machine, rounding
 from tests.cuda.campaign import Result, Settings, Step
 from tests.cuda.cases import Way, cases, dual_of, made, random_task
 from tests.cuda.claims import claims
 from tests.cuda.quantities import PIECEWISE_LINEAR, QUANTITIES, Setup, networks
 from tests.cuda.rates import epochs
-from tests.cuda.roofline import sync, tf32
+from tests.cuda.roofline import sync
 
 MOST = 1e-4  # relative error in float32 without tf32
 STEPS = 3
@@ -34,9 +34,9 @@ def against_float64(settings: Settings, config: ModelConfig, classes: int, quant
     """A quantity in float32 on the device, and in float64 on the CPU."""
     right = quantity(Setup.of(config, settings, classes, "cpu", torch.float64))
     setup = Setup.of(config, settings, classes, settings.device.type, torch.float32)
-    with tf32(False):
+    with rounding(False):
         error = apart(quantity(setup), right)
-    with tf32(True):
+    with rounding(True):
         rounded = apart(quantity(setup), right)
     return {"relative error": error, "in tf32": rounded, "goal": MOST, "met": error <= MOST}
 
@@ -55,7 +55,7 @@ def mixed_steps(settings: Settings, config: ModelConfig, members: int) -> Result
         dual = type(dual)(dual.module.to(device, kind), one.dual, dual.samples)
         mix = torch.tensor([[member.mixes[0]] for member in one.members(0)], device=device, dtype=kind)
         start = dual.flat.values.clone()
-        with tf32(False):
+        with rounding(False):
             for batch in list(dual.samples.batches(32))[:STEPS]:
                 dual.step(batch, mix, 0.01)
         moved[kind] = (dual.flat.values - start).detach()
@@ -75,7 +75,7 @@ def played(settings: Settings, place: int) -> Result:
     """How far weights are apart after an epoch of steps that are played from a graph, and of steps that are called."""
     case, weights = cases(settings)[place], []
     for way in (Way("called"), Way("played", played=True)):
-        with tf32(False):
+        with rounding(False):
             one, ready = made(case, way, settings)
             epochs(ready, one, way)()
         weights.append(torch.cat([p.detach().flatten() for p in ready.model.parameters()]).cpu().double())

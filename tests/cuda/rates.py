@@ -10,11 +10,11 @@ from lib.beyond.presets import two_gradients
 from lib.beyond.two_gradients import Dual
 from lib.experiments import Experiment, Prepared, generator
 from lib.models import ModelConfig
-from lib.train import run_epoch
+from lib.train import rounding, run_epoch
 from tests.cuda.campaign import Settings, Step, rates_of
 from tests.cuda.cases import WAYS, Case, Way, cases, dual_of, made, random_task
 from tests.cuda.graphs import PlayedEpoch
-from tests.cuda.roofline import Rates, Work, tf32, timed, work_of
+from tests.cuda.roofline import Rates, Work, timed, work_of
 
 REPLICAS = 32
 
@@ -46,7 +46,7 @@ def measured(case: Case, way: Way, settings: Settings, rates: Rates) -> dict:
     one, ready = made(case, way, settings)
     work, watching = epoch_work(ready, one), work_of(lambda: ready.observer(ready.model))
     rounds = settings.pick(5, 1)
-    with tf32(way.tf32):
+    with rounding(way.tf32):
         training = timed(epochs(ready, one, way), settings.device, rounds, warm=settings.pick(2, 1))
         observing = timed(lambda: ready.observer(ready.model), settings.device, rounds)
     precision = "tf32" if way.tf32 else way.precision
@@ -75,7 +75,7 @@ def mixed_step(settings: Settings, rates: Rates, way: Way) -> dict:
     half = torch.autocast(
         settings.device.type, torch.bfloat16, enabled=way.precision == "bfloat16", cache_enabled=False
     )
-    with half, tf32(way.tf32):
+    with half, rounding(way.tf32):
         seconds = timed(lambda: dual.epoch(mix, 0.1), settings.device, settings.pick(3, 1))
     precision = "tf32" if way.tf32 else way.precision
     expected = work.seconds(rates, precision)

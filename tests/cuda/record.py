@@ -30,7 +30,8 @@ def unit(what: str, one: Experiment, settings: Settings) -> Unit:
     """A training; at --dry of two epochs."""
     one = one.short(2) if settings.dry else one
     channels_last = one.model.kind != "fcn" and settings.tf32  # products of full float32 have no use for it
-    return Unit(what, one, Machine(settings.device.type, channels_last=channels_last), OBSERVING * one.train.epochs)
+    machine = Machine(settings.device.type, channels_last=channels_last, tf32=settings.tf32)
+    return Unit(what, one, machine, OBSERVING * one.train.epochs)
 
 
 def run(settings: Settings) -> Step:

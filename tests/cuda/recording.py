@@ -19,7 +19,7 @@ from lib.runs import Run
 from lib.train import Machine
 from tests.cuda.campaign import Result, Settings, Step, rates_of
 from tests.cuda.pack import training_images
-from tests.cuda.roofline import Rates, Work, tf32, work_of
+from tests.cuda.roofline import Rates, Work, work_of
 
 SLOWER = 3.0  # what a whole run is taken to cost beyond its operations and bytes, until one was measured
 PHOTOGRAPHS = 25_000  # of CIFAR-10
@@ -104,9 +104,7 @@ def longer(step: Step, unit: Unit, expected: float) -> float:
 
 def recorded(unit: Unit, settings: Settings) -> Result:
     """Run it and add it to the records."""
-    with tf32(settings.tf32):
-        run = run_now(unit.run, machine=unit.machine, folder=settings.data, resume=True, progress=False)
-    run = replace(run, provenance=run.provenance | {"tf32": settings.tf32})
+    run = run_now(unit.run, machine=unit.machine, folder=settings.data, resume=True, progress=False)
     keep(settings.out / "records.zip", f"{unit.run.slug}.parquet", run)
     last = run.history.iloc[-1]
     shown = ("epoch", "train_error", "clean_error", "noisy_error", "test_error", "average_precision", "growth")

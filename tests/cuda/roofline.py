@@ -1,8 +1,7 @@
 """What a computation should take: its operations and bytes over rates that were measured on the same machine."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -10,6 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from lib.train import rounding
 
 
 def sync(device: torch.device) -> None:
@@ -32,20 +33,6 @@ def timed(function: Callable[[], object], device: torch.device, rounds: int = 5,
     return sorted(seconds)[len(seconds) // 2]
 
 
-@contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Whether float32 products may be rounded to ten bits inside. PyTorch's default allows it to convolutions."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
-
-
 @dataclass(frozen=True)
 class Rates:
     """Operations a second in large square products, bytes a second in a large copy, seconds of a small operation."""
@@ -63,7 +50,7 @@ class Rates:
 
         def products(kind: torch.dtype, allowed: bool = False) -> float:
             a, b = (torch.randn(size, size, device=device, generator=random).to(kind) for _ in range(2))
-            with tf32(allowed):
+            with rounding(allowed):
                 return 2 * size**3 / timed(lambda: a @ b, device)
 
         source = torch.zeros(2 * size**2, device=device)
