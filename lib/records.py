@@ -36,7 +36,7 @@ from .observe import Row
 from .paths import RECORDS, ROOT, data_folder
 from .progress import say
 from .runs import Run, Runs, code_of
-from .train import Machine, rounding
+from .train import Machine
 from .words import count
 
 NO_NUMBERS = True
@@ -325,7 +325,7 @@ def run_now(
 ) -> Run:
     """Run one experiment now and say where the numbers come from."""
     made_by = code_of(experiment).id
-    with rounding(machine.tf32):
+    with machine.card():
         outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
     return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
 

@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
-from .data import Task, pixels
+from .data import Task, pixels, sent
+from .graphs import Player, changed_by_steps, playable
 from .noise import NoisyLabels
 from .observe import Row, sample_losses
 from .progress import bar
@@ -55,6 +57,7 @@ class Machine:
     compile: bool = False  # torch.compile of the training step's forward pass
     channels_last: bool = False  # memory layout of convolutional networks
     tf32: bool = False  # let a card round float32 products and convolutions to ten bits
+    graph: bool = True  # play training steps from a CUDA graph, where there is a card and nothing is compiled
     threads: int | None = None  # of the CPU; None: one for small networks, else as many as PyTorch chooses
 
     @contextmanager
@@ -75,6 +78,20 @@ class Machine:
         finally:
             torch.set_num_threads(before)
 
+    @contextmanager
+    def card(self) -> Iterator[None]:
+        """What PyTorch's libraries may do on a card: round as ``tf32`` says, and try out which convolution is fastest.
+
+        PyTorch by itself rounds in convolutions and not in products, and tries out nothing.
+        """
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = self.tf32, self.tf32, True
+        try:
+            yield
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
     def resolve(self) -> torch.device:
         """The device; ValueError for an unknown name, or CUDA where there is none."""
         if self.device == "auto":
@@ -84,22 +101,6 @@ class Machine:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("device 'cuda' was asked for, but PyTorch sees no CUDA card here; use 'cpu' or 'auto'")
         return torch.device(self.device)
-
-
-@contextmanager
-def rounding(tf32: bool) -> Iterator[None]:
-    """Whether a card may round float32 products and convolutions to ten bits inside: PyTorch lets it by default, in
-    convolutions alone.
-    """
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
 
 
 class TrainingDiverged(RuntimeError):
@@ -140,12 +141,12 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["order"].cpu())
         history = state["history"]
-    forward = torch.compile(model) if machine.compile else model
     if not history:
         history.append({"epoch": 0, **observe(model)})
+    step = step_of(model, task, labels.given, config, optimizer, machine)
     epochs = range(len(history), config.epochs + 1)
     for epoch in bar(epochs, description or "epochs", "epoch", progress):
-        loss = run_epoch(forward, task, labels.given, config, optimizer, generator)
+        loss = run_epoch(model, task, labels.given, config, optimizer, generator, step=step)
         row = {"epoch": epoch, **observe(model)}
         # the loss seen before the last step, and the one after it
         if not math.isfinite(loss) or not math.isfinite(row.get("train_loss", 0.0)):
@@ -163,6 +164,39 @@ def train(
     return history
 
 
+def step_of(
+    model: nn.Module,
+    task: Task,
+    given: Tensor,
+    config: TrainConfig,
+    optimizer: torch.optim.Optimizer,
+    machine: Machine = Machine(),
+) -> Callable[[Tensor], Tensor]:
+    """A training step: takes positions int64 ``[size]`` on the device, gives the batch's mean loss, still there."""
+    forward = torch.compile(model) if machine.compile else model
+    step = partial(_step, forward, task, given, config, optimizer)
+    if not machine.graph or machine.compile or not playable(model):
+        return step
+    model.train()
+    first = torch.arange(min(config.batch_size or len(given), len(given)), device=given.device)
+    return Player(step, first, changed_by_steps(model, optimizer))
+
+
+def _step(
+    model: nn.Module, task: Task, given: Tensor, config: TrainConfig, optimizer: torch.optim.Optimizer, batch: Tensor
+) -> Tensor:
+    images = pixels(task.train_images.index_select(0, batch), task.white)
+    bfloat16 = config.precision == "bfloat16"
+    # in a graph the cache would keep casts of weights that the next step has changed
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+        logits = model(images)
+    loss = sample_losses(logits.float(), given.index_select(0, batch)).mean()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
 def run_epoch(
     model: nn.Module,
     task: Task,
@@ -170,20 +204,18 @@ def run_epoch(
     config: TrainConfig,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    *,
+    step: Callable[[Tensor], Tensor] | None = None,
 ) -> float:
-    """One pass over the training set in a new random order; returns the mean loss seen."""
+    """One pass over the training set in a new random order; returns the mean loss seen.
+
+    ``step``: `step_of` the same network, which epochs share that are played from a graph.
+    """
     model.train()
+    step = step or partial(_step, model, task, given, config, optimizer)
     n, device = len(given), given.device
-    order = torch.randperm(n, generator=generator).to(device, non_blocking=True)
+    order = sent(torch.randperm(n, generator=generator), device)
     total = torch.zeros((), device=device)  # stays on the device: reading it every step would stall a GPU
-    bfloat16 = config.precision == "bfloat16"
     for batch in order.split(config.batch_size or n):
-        images = pixels(task.train_images.index_select(0, batch), task.white)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            logits = model(images)
-        loss = sample_losses(logits.float(), given.index_select(0, batch)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total += loss.detach() * len(batch)
+        total += step(batch) * len(batch)
     return (total / n).item()

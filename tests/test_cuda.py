@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from lib.experiments import prepare
+from lib.graphs import Player, changed_by_steps
 from lib.paths import ROOT
 from lib.records import read_record
-from lib.train import TrainConfig, run_epoch
+from lib.train import TrainConfig, run_epoch, step_of
 from tests.cuda import pack
 from tests.cuda.__main__ import STEPS
 from tests.cuda.campaign import Settings, Step, read
 from tests.cuda.cases import WAYS, Way, cases, made
-from tests.cuda.graphs import PlayedEpoch
 from tests.cuda.roofline import Rates, Work, timed, work_of
 
 CPU = torch.device("cpu")
@@ -154,11 +154,13 @@ def test_a_played_epoch_is_an_epoch(place, settings):
         one, ready = made(case, Way("fp32"), settings)
         config = TrainConfig(lr=0.05, epochs=1, batch_size=50, momentum=0.9)  # the last batch is smaller
         order = torch.Generator().manual_seed(0)
+        optimizer = torch.optim.SGD(ready.model.parameters(), lr=0.05, momentum=0.9, fused=True)
+        mine = (ready.model, ready.task, ready.labels.given, config, optimizer)
+        step = None
         if played:
-            loss = PlayedEpoch(ready.model, ready.task, ready.labels.given, config).run(order)
-        else:
-            optimizer = torch.optim.SGD(ready.model.parameters(), lr=0.05, momentum=0.9, fused=True)
-            loss = run_epoch(ready.model, ready.task, ready.labels.given, config, optimizer, order)
+            first = torch.arange(50)
+            step = Player(step_of(*mine), first, changed_by_steps(ready.model, optimizer))
+        loss = run_epoch(*mine, order, step=step)
         weights.append(torch.cat([p.detach().flatten() for p in ready.model.parameters()]))
     assert loss > 0
     assert torch.equal(*weights)

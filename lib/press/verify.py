@@ -11,7 +11,7 @@ import pandas as pd
 from ..progress import say
 from ..records import Store, device_name, history_frame
 from ..runs import code_of
-from ..train import Machine, rounding
+from ..train import Machine
 
 NO_NUMBERS = True
 
@@ -44,7 +44,7 @@ def verify(
     run = store.run(path)
     experiment, history = run.experiment, run.history
     state, today_code = run.state, code_of(experiment).id  # before the run: files may change while it takes its time
-    with rounding(machine.tf32):
+    with machine.card():
         outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
     today = history_frame(outcome.history)
     timed = list(getattr(experiment, "timed", ()))

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 
 from lib.paths import BUILD, data_folder
 from tests.cuda import __doc__ as about
-from tests.cuda.campaign import Settings
+from tests.cuda import wanted
+from tests.cuda.campaign import Settings, rates_of
 from tests.cuda.pack import pack, unpack
 
 STEPS = ("correct", "rates", "record", "resnet18", "selective", "suspects")
@@ -21,7 +23,7 @@ def asked(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser("tests.cuda", description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "step", nargs="?", default="all", choices=("all", *STEPS, "pack"), help="all: one after another"
+        "step", nargs="?", default="all", choices=("all", *STEPS, "pack", "wanted"), help="all: one after another"
     )
     out = Path(os.environ.get("OUT") or BUILD / "cuda")
     parser.add_argument("--out", type=Path, default=out, help="where results are kept (default: $OUT, or _build/cuda)")
@@ -31,7 +33,17 @@ def asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing that is expected to end later")
     parser.add_argument("--tf32", action="store_true", help="record with float32 products rounded to ten bits")
     parser.add_argument("--images", type=int, default=25_000, help="pack: of CIFAR-10, those that seed 0 draws")
+    parser.add_argument("--chapters", nargs="*", default=(), help="wanted: of which chapters (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the runs of a step that records")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
+
+
+def shared(arguments: list[str], jobs: int) -> int:
+    """The same command in several processes: small networks leave most of a card idle. The worst of their results."""
+    command = [sys.executable, "-m", "tests.cuda", *arguments, "--jobs", "1"]
+    running = [subprocess.Popen([*command, "--worker", str(k)]) for k in range(jobs)]
+    return max(one.wait() for one in running)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,12 +53,18 @@ def main(arguments: list[str] | None = None) -> int:
     if given.step == "pack":
         pack(data, given.out, given.images)
         return 0
+    if given.step == "wanted":
+        wanted.write(given.out, given.chapters)
+        return 0
     device = "cpu" if given.dry else given.device
     if device == "cuda" and not torch.cuda.is_available():
         print("PyTorch sees no CUDA card here; --dry runs every step at tiny size on the CPU", file=sys.stderr)
         return 2
     unpack(data)
-    settings = Settings(given.out, data, torch.device(device), given.dry, given.seconds, given.tf32)
+    settings = Settings(given.out, data, torch.device(device), given.dry, given.seconds, given.tf32, given.worker)
+    if given.jobs > 1:
+        rates_of(settings)
+        return shared(arguments or sys.argv[1:], given.jobs)
     done = [
         importlib.import_module(f"tests.cuda.{name}").run(settings) for name in STEPS if given.step in (name, "all")
     ]

@@ -5,7 +5,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Settings:
     dry: bool = False  # tiny sizes
     seconds: float = math.inf  # no measurement is begun that is expected to end later
     tf32: bool = False  # whether float32 products of recorded runs are rounded to ten bits, which is said with them
+    worker: int | None = None  # which of several processes this is, that share the runs of a step
     begun: float = field(default_factory=time.monotonic)
 
     def pick(self, full: Any, tiny: Any) -> Any:
@@ -49,7 +50,8 @@ class Step:
     """The results of one step: one file, replaced whole after each."""
 
     def __init__(self, settings: Settings, name: str) -> None:
-        self.settings, self.path = settings, settings.out / f"{name}.json"
+        of = "" if settings.worker is None else f".{settings.worker}"
+        self.settings, self.path = settings, settings.out / f"{name}{of}.json"
         self.results: dict[str, Result] = read(self.path)
         self.failed: list[str] = []
         self.waiting: list[str] = []  # begun neither now nor before: there was no time
@@ -115,7 +117,7 @@ def read(path: Path) -> dict[str, Result]:
 
 def rates_of(settings: Settings) -> Rates:
     """The card's rates as the step `rates` measured them, or measured now; they are kept."""
-    step = Step(settings, "rates")
+    step = Step(replace(settings, worker=None), "rates")
     if not step.done("card"):
         step.keep("card", Rates.measured(settings.device, settings.pick(8192, 256)).as_dict())
     return Rates(**{name: step.results["card"][name] for name in Rates.__dataclass_fields__})

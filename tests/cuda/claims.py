@@ -8,7 +8,7 @@ from lib.experiments import Experiment
 from lib.press import rule
 from lib.records import run_now
 from lib.runs import Runs
-from lib.train import Machine, rounding
+from lib.train import Machine
 from tests.cuda.campaign import Result, Settings
 
 
@@ -39,7 +39,7 @@ def claims(settings: Settings, one: Experiment, machine: Machine, before: Result
     """Verdicts over three seeds, and which of them differ from those ``before``, in float32."""
     if settings.dry:
         one = replace(one, train=replace(one.train, epochs=3))
-    with rounding(False):
+    with Machine(tf32=False).card():
         runs = Runs(run_now(replace(one, seed=s), machine=machine, folder=settings.data, resume=False, progress=False)
                     for s in range(3))  # fmt: skip
     found = verdicts(runs, one.noise.noise_rate)

@@ -10,10 +10,9 @@ from lib.beyond.presets import two_gradients
 from lib.beyond.two_gradients import Dual
 from lib.experiments import Experiment, Prepared, generator
 from lib.models import ModelConfig
-from lib.train import rounding, run_epoch
+from lib.train import Machine, run_epoch, step_of
 from tests.cuda.campaign import Settings, Step, rates_of
 from tests.cuda.cases import WAYS, Case, Way, cases, dual_of, made, random_task
-from tests.cuda.graphs import PlayedEpoch
 from tests.cuda.roofline import Rates, Work, timed, work_of
 
 REPLICAS = 32
@@ -22,12 +21,11 @@ REPLICAS = 32
 def epochs(ready: Prepared, one: Experiment, way: Way) -> Callable[[], float]:
     """A call is one epoch of training."""
     order = generator(0, "order")
-    if way.played:
-        played = PlayedEpoch(ready.model, ready.task, ready.labels.given, one.train)
-        return lambda: played.run(order)
     optimizer = torch.optim.SGD(ready.model.parameters(), lr=one.train.lr, momentum=one.train.momentum, fused=True)
-    forward = torch.compile(ready.model) if way.compile else ready.model
-    return lambda: run_epoch(forward, ready.task, ready.labels.given, one.train, optimizer, order)
+    task, given = ready.task, ready.labels.given
+    machine = Machine(given.device.type, compile=way.compile, graph=way.played)
+    step = step_of(ready.model, task, given, one.train, optimizer, machine)
+    return lambda: run_epoch(ready.model, task, given, one.train, optimizer, order, step=step)
 
 
 def epoch_work(ready: Prepared, one: Experiment) -> Work:
@@ -46,7 +44,7 @@ def measured(case: Case, way: Way, settings: Settings, rates: Rates) -> dict:
     one, ready = made(case, way, settings)
     work, watching = epoch_work(ready, one), work_of(lambda: ready.observer(ready.model))
     rounds = settings.pick(5, 1)
-    with rounding(way.tf32):
+    with Machine(tf32=way.tf32).card():
         training = timed(epochs(ready, one, way), settings.device, rounds, warm=settings.pick(2, 1))
         observing = timed(lambda: ready.observer(ready.model), settings.device, rounds)
     precision = "tf32" if way.tf32 else way.precision
@@ -75,7 +73,7 @@ def mixed_step(settings: Settings, rates: Rates, way: Way) -> dict:
     half = torch.autocast(
         settings.device.type, torch.bfloat16, enabled=way.precision == "bfloat16", cache_enabled=False
     )
-    with half, rounding(way.tf32):
+    with half, Machine(tf32=way.tf32).card():
         seconds = timed(lambda: dual.epoch(mix, 0.1), settings.device, settings.pick(3, 1))
     precision = "tf32" if way.tf32 else way.precision
     expected = work.seconds(rates, precision)

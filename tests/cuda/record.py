@@ -5,6 +5,7 @@ from dataclasses import replace
 from lib.experiments import Experiment
 from lib.paper import presets
 from lib.train import Machine
+from tests.cuda import wanted
 from tests.cuda.campaign import Settings, Step
 from tests.cuda.recording import Unit, half, record
 
@@ -12,7 +13,9 @@ OBSERVING = 2.0  # an epoch with observing, in epochs of training
 
 
 def units(settings: Settings) -> list[Unit]:
-    """In the order of their worth."""
+    """Those of ``wanted.json`` in the data folder, or else of the campaign's own list; in the order of their worth."""
+    if asked := wanted.read(settings.data):
+        return [unit(one.slug.split("-seed")[0], one, settings) for one in asked]
     profile = settings.pick("paper", "smoke")
     photographs = presets.cifar10(profile)
     found = [("resnet9", replace(photographs, data=half(photographs.data)), 3)]
@@ -31,7 +34,7 @@ def unit(what: str, one: Experiment, settings: Settings) -> Unit:
     one = one.short(2) if settings.dry else one
     channels_last = one.model.kind != "fcn" and settings.tf32  # products of full float32 have no use for it
     machine = Machine(settings.device.type, channels_last=channels_last, tf32=settings.tf32)
-    return Unit(what, one, machine, OBSERVING * one.train.epochs)
+    return Unit(what, one, machine, OBSERVING * getattr(one.train, "epochs", 1))
 
 
 def run(settings: Settings) -> Step:

@@ -1,12 +1,12 @@
 """Runs at the paper's scale, kept as the book keeps records, all in one file that is easily carried home."""
 
-import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from lib.beyond.scans import DualRuns
 from lib.data import DataConfig
@@ -15,7 +15,6 @@ from lib.files import atomic
 from lib.models import build
 from lib.observe import sample_losses
 from lib.records import run_now, write_record
-from lib.runs import Run
 from lib.train import Machine
 from tests.cuda.campaign import Result, Settings, Step, rates_of
 from tests.cuda.pack import training_images
@@ -62,13 +61,33 @@ def record(settings: Settings, step: Step, units: Sequence[Unit]) -> None:
     """Make the records that are missing, in this order; each is in ``records.zip`` before the next is begun."""
     rates = rates_of(settings)
     for unit in units:
-        if why := not_possible(unit, settings):
-            step.waiting.append(unit.name)
-            print(f"{unit.name:<66} waits: {why}", flush=True)
+        if (held(settings) / f"{unit.run.slug}.parquet").exists():
+            print(f"{unit.name:<66} done before", flush=True)
             continue
-        expected = expectation(unit, settings, rates) if not step.done(unit.name) else None
-        takes = longer(step, unit, expected) if expected is not None else None
-        step.measure(unit.name, lambda unit=unit: recorded(unit, settings), expected=expected, takes=takes)
+        lock = FileLock(held(settings) / f"{unit.run.key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # another process is at it
+            continue
+        with lock:
+            record_one(settings, step, unit, rates)
+
+
+def record_one(settings: Settings, step: Step, unit: Unit, rates: Rates) -> None:
+    """One of them, where it is possible and there is time."""
+    if why := not_possible(unit, settings):
+        step.waiting.append(unit.name)
+        print(f"{unit.name:<66} waits: {why}", flush=True)
+        return
+    expected = expectation(unit, settings, rates)
+    step.measure(unit.name, lambda: recorded(unit, settings), expected=expected, takes=longer(step, unit, expected))
+
+
+def held(settings: Settings) -> Path:
+    """Where records lie one by one until all are carried home."""
+    folder = settings.data / "campaign"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def not_possible(unit: Unit, settings: Settings) -> str:
@@ -105,7 +124,8 @@ def longer(step: Step, unit: Unit, expected: float) -> float:
 def recorded(unit: Unit, settings: Settings) -> Result:
     """Run it and add it to the records."""
     run = run_now(unit.run, machine=unit.machine, folder=settings.data, resume=True, progress=False)
-    keep(settings.out / "records.zip", f"{unit.run.slug}.parquet", run)
+    write_record(held(settings) / f"{unit.run.slug}.parquet", run.history, run.provenance)
+    carry(settings)
     last = run.history.iloc[-1]
     shown = ("epoch", "train_error", "clean_error", "noisy_error", "test_error", "average_precision", "growth")
     return {"seconds": run.provenance["seconds"], "rows": len(run.history)} | {
@@ -113,22 +133,13 @@ def recorded(unit: Unit, settings: Settings) -> Result:
     }
 
 
-def keep(path: Path, name: str, run: Run) -> None:
-    """Add a record to a zip file, which is replaced whole."""
-    held = {}
-    if path.exists():
-        with zipfile.ZipFile(path) as there:
-            held = {one: there.read(one) for one in there.namelist()}
-    single = path.with_name(name)
-    write_record(single, run.history, run.provenance)
-    held[name] = single.read_bytes()
-    single.unlink()
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as written:
-        for one, data in held.items():
-            written.writestr(one, data)
-    with atomic(path) as part:
-        part.write_bytes(content.getvalue())
+def carry(settings: Settings) -> None:
+    """All records so far in one zip file, which is replaced whole."""
+    folder = held(settings)
+    lock, whole = FileLock(folder / "zip.lock"), atomic(settings.out / "records.zip")
+    with lock, whole as part, zipfile.ZipFile(part, "w") as written:
+        for path in sorted(folder.glob("*.parquet")):
+            written.write(path, path.name)
 
 
 def half(data: DataConfig) -> DataConfig:

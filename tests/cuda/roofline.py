@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.train import rounding
+from lib.train import Machine
 
 
 def sync(device: torch.device) -> None:
@@ -50,7 +50,7 @@ class Rates:
 
         def products(kind: torch.dtype, allowed: bool = False) -> float:
             a, b = (torch.randn(size, size, device=device, generator=random).to(kind) for _ in range(2))
-            with rounding(allowed):
+            with Machine(tf32=allowed).card():
                 return 2 * size**3 / timed(lambda: a @ b, device)
 
         source = torch.zeros(2 * size**2, device=device)
