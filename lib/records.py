@@ -66,6 +66,8 @@ KINDS = {
     "suspects": "suspects.compare:FindWrongLabels",
     "stopping": "suspects.stop_rules:StopRules",
     "published": "suspects.published:PublishedSuspects",
+    "human training": "suspects.human:HumanTraining",
+    "human finders": "suspects.human:HumanFinders",
 }
 
 

@@ -30,6 +30,7 @@ from lib.paper.kernels import KernelMachine
 from lib.records import history_frame
 from lib.suspects.compare import FindWrongLabels
 from lib.suspects.early_stop import Recipe
+from lib.suspects.human import STAND_IN, HumanFinders, HumanTraining
 from lib.suspects.published import PublishedSuspects
 from lib.suspects.stop_rules import StopRules
 from lib.train import Machine, TrainConfig
@@ -159,6 +160,10 @@ GOLDEN = {
         data=replace(TEN, train_size=400, test_size=200), noise=NOISE, model=SMALL, recipe=Recipe(epochs=12)
     ),
     "published": PublishedSuspects(data=replace(TEN, train_size=400), model=SMALL, recipe=Recipe(epochs=12), shown=5),
+    "human_training": HumanTraining(
+        labels=STAND_IN, noise="classes", model=SMALL, train=TrainConfig(lr=0.05, epochs=3, batch_size=32)
+    ),
+    "human_finders": HumanFinders(labels=STAND_IN),
 }
 
 

@@ -3,8 +3,10 @@
 from ..data import DataConfig
 from ..models import ModelConfig
 from ..noise import NoiseConfig
+from ..train import TrainConfig
 from .compare import FindWrongLabels
 from .early_stop import Recipe
+from .human import STAND_IN, HumanFinders, HumanTraining
 from .published import PublishedSuspects
 from .stop_rules import StopRules
 
@@ -61,3 +63,17 @@ def published(name: str) -> PublishedSuspects:
             data=DataConfig(name), model=ModelConfig((8,), kind="resnet9"), recipe=Recipe(lr=0.05, epochs=12), pool=2
         )
     return PublishedSuspects(data=DataConfig(name), model=ModelConfig((256, 256)))
+
+
+def human_training(profile: str, labels: str, noise: str) -> HumanTraining:
+    """A head on features, trained past its best moment; at smoke on the digits, whatever ``labels``."""
+    if profile == "smoke":
+        labels, train = STAND_IN, TrainConfig(lr=0.03, epochs=60, batch_size=32)
+    else:
+        train = TrainConfig(lr=0.01, epochs=50, batch_size=64)
+    return HumanTraining(labels=labels, noise=noise, model=ModelConfig((256,)), train=train)
+
+
+def human_finders(profile: str, labels: str, noise: str = "human") -> HumanFinders:
+    """Who finds the wrong labels by features; at smoke on the digits, whatever ``labels``."""
+    return HumanFinders(labels=STAND_IN if profile == "smoke" else labels, noise=noise)
