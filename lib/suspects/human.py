@@ -6,7 +6,9 @@ labels are not there, the digits stand in for them, with the errors of a weak cl
 """
 
 import math
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -155,9 +158,9 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
     if not path.exists():
         raise DataUnavailable(f"{name} is not in {folder}. Put it there, with {WHERE[name]}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
         raise DataDamaged(f"{path} is damaged ({error}); it holds {WHERE[name]}") from error
 
 
@@ -288,7 +291,10 @@ def _found(labelled: Labelled, wrong: np.ndarray, seed: int) -> Iterator[Row]:
     learnt, asked = folds[0]
 
     def accuracy(penalty: float) -> float:
-        return LogisticRegression(C=penalty, max_iter=1000).fit(z[learnt], given[learnt]).score(z[asked], given[asked])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(C=penalty, max_iter=1000).fit(z[learnt], given[learnt])
+        return float(model.score(z[asked], given[asked]))
 
     yield _cleanlab(2, z, given, wrong, folds, LogisticRegression(C=max(PENALTIES, key=accuracy), max_iter=1000))
     near = NearestNeighbors(n_neighbors=NEIGHBOURS, metric="cosine").fit(x).kneighbors(return_distance=False)
@@ -302,7 +308,9 @@ def _cleanlab(
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    p = cross_val_predict(model, x, given, cv=folds, method="predict_proba")
+    with warnings.catch_warnings():  # that the steps were not enough: as many as the documentation takes
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        p = cross_val_predict(model, x, given, cv=folds, method="predict_proba")
     issues = find_label_issues(given, p)
     return scores(method, get_label_quality_scores(given, p), wrong, issues) | {
         "noise_rate": float(issues.mean()),
