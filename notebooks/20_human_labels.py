@@ -18,8 +18,9 @@
 # The paper's wrong labels are uniform: each sample has the same chance of one, and any other class may be given (§ 2).
 # Does a network learn right labels first when people made the errors? In short: it does, with a smaller lead. At the
 # early stop most of people's wrong labels are not learnt, but more of them are than of as many uniform ones, because
-# people err more often where an image looks like another class, and a network learns such an error as it learns a right
-# label. Features find most of these errors, but they undercount them.
+# people err more often where an image looks like another class, and a network learns such an error much as it learns a
+# right label. The finder of [chapter 17](17_wrong_labels.ipynb) ranks these errors better than cleanlab does, but counts
+# too few.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -75,7 +76,7 @@ def plan(profile: str) -> dict[str, list]:
 
 
 profile, runs, ledger = chapters.open_chapter("20_human_labels", globals(), plan, among=("cpu",), least_seeds=2)
-learnt, sought = LEARNT[profile], SOUGHT[profile]
+learnt = LEARNT[profile]
 main = learnt[0]
 one = runs[f"{main} human"][0].experiment
 if profile == "smoke":
@@ -221,9 +222,8 @@ ledger.check(
 # - *uniform*: as many wrong labels, any other class, on images drawn at random.
 #
 # The labels may not be used commercially, and the book has no copy: it shows recorded statistics. The network is small
-# and sees features of another one that was trained on ImageNet, so that it starts as a person does, with an idea of
-# what things look like. A seed draws which 6,000 of 12,000 images are trained on, which 3,000 test, the noise, the
-# weights and the order.
+# and sees, in place of pixels, features of an EfficientNet-Lite0 that was trained on ImageNet. A seed draws which 6,000
+# of 12,000 images are trained on, on which 3,000 others the network is tested, the noise, the weights and the order.
 #
 # This is how the three are made, here on the digits, where the errors of a weak classifier stand in for people's:
 
@@ -253,7 +253,7 @@ show.table(
 )
 for labels in learnt:
     some = records.Runs(run for noise in LABELS for run in runs[f"{labels} {noise}"])
-    show.markdown(f"*Heads, {NAMES[labels]}: {some.provenance_line()}.*")
+    show.markdown(f"*Networks, {NAMES[labels]}: {some.provenance_line()}.*")
 
 # %% [markdown]
 # ## Where the gradients point
@@ -336,8 +336,8 @@ ledger.check(
 # %% [markdown]
 # ## Which of them are learnt like right labels
 #
-# A second judge, a logistic regression that was taught by true labels of *other* images, says of each wrong label how
-# far it leans to it, $p_\text{given} / (p_\text{given} + p_\text{true})$. Where that is above one half, the judge would
+# A judge, a logistic regression that was taught by true labels of *other* images, says of each wrong label how far it
+# leans to it, $p_\text{given} / (p_\text{given} + p_\text{true})$. Where that is above one half, the judge would
 # itself have taken the given label rather than the true one. In the open, on the digits:
 
 # %%
@@ -354,7 +354,7 @@ show.markdown(f"The judge leans to {np.mean(leaning[wrong] > 0.5):.0%} of the wr
 # The upper panel of the figure shows how many wrong labels there are of each group. Of people's, more lie where the
 # judge doubts. The lower panel shows how many of each group the network has learnt at the early stop. There the three
 # kinds of noise nearly agree: what counts is how much the image looks like its given label, and not who gave it. Where
-# the judge leans to the given label, the network learns it as it learns right ones.
+# the judge leans to the given label, the network has learnt it nearly as often as right ones.
 
 # %% figure="fig-human-doubt" tags=["hide-input", "nbval-ignore-output"]
 GROUPS = range(len(DOUBTS) + 1)
@@ -386,7 +386,7 @@ TO_GIVEN, TO_TRUE = (2, 3), (0, 1)  # groups in which the judge leans to the giv
 like = {NAMES[labels]: learnt_of(labels, "human", TO_GIVEN) for labels in learnt}
 ledger.check(
     "doubtful-errors-learnt-like-right-labels",
-    says="Wrong labels to which the judge leans are learnt as right ones are, more than as uniform noise is.",
+    says="Wrong labels to which the judge leans are learnt more like right labels than like uniform noise.",
     source="ours",
     figure="fig-human-doubt",
     measured=like,
@@ -635,14 +635,15 @@ for method in METHODS[:3]:
 #
 # <details><summary>Answer</summary>
 #
-# A class whose wrong labels all go to one partner gives the network many samples that agree. With people's confusion
-# no pair of classes takes more than a few percent of a class, so that its right labels outvote the wrong ones nearly as
-# they do with uniform noise. It would take an annotator who gives a partner's label to a third of a class or more.
+# A class whose wrong labels all go to one partner gives the network many samples that agree. Trucks, cats and
+# cars should be first: one person in eight called a truck a car, and one in nine a cat a dog. But that many are still
+# outvoted by the right labels of the class, nearly as they are with uniform noise. It would take an annotator who gives
+# a partner's label to a third of a class or more.
 #
 # </details>
 #
 # 2. Read the labels yourself: put the two files that the error message of `lib.suspects.human.human_labels` names into
-#    the data folder and run with `-p fresh true -p profile cpu -p seeds 2`.
+#    the data folder, and run `python -m lib run 20 --profile cpu -p fresh true -p seeds 2`.
 #
 # ## What to take away
 #

@@ -33,7 +33,7 @@ KINDS = {
     "suspects": "the finder and its rivals",
     "stopping": "rules of when to stop",
     "published": "data sets as published",
-    "human training": "heads on labels that people gave",
+    "human training": "networks on labels that people gave",
     "human finders": "who finds people's wrong labels",
     "earlier": "an earlier notebook's ResNet",
 }
