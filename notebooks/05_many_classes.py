@@ -15,11 +15,12 @@
 # %% [markdown]
 # # Many classes
 #
-# Does clean-priority learning survive when there are ten classes in place of two? § 5 of the paper says that it does:
-# look at one output at a time, and each is a binary classifier of one class against the rest. In short: the same
-# mechanism is at work, and the clean samples begin with an even larger lead, of $(C-1)(1-\delta)/\delta$ for $C$
-# classes and a noise rate $\delta$. One statement does not carry over: samples of the other classes are not clearly
-# separated from the mislabelled ones.
+# Does clean-priority learning survive when there are ten classes in place of two? § 5 of the paper says that it does,
+# because each single output is a binary classifier of one class against the rest. In short: the same mechanism is at
+# work, and the clean samples begin with an even larger lead. Before training their gradient is
+# $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled samples, with $C$ classes and a noise rate
+# $\delta$. One statement does not carry over: samples of the other classes are not clearly separated from the
+# mislabelled ones.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -98,8 +99,8 @@ show.markdown(
 # ## The U of the test error (Figures 1 and 7)
 #
 # Figure 1 opens the paper: the test error of a network trained on wrong labels falls far below their share, and then
-# rises. Figure 7 shows the clean and the noisy subset of the training set apart. The error on the noisy subset starts
-# near 0.9, because a guess among ten classes rarely hits the wrong label, and should rise from there towards 1.
+# rises. Figure 7 shows the clean and the noisy subset of the training set separately. The error on the noisy subset
+# starts near 0.9, because a guess among ten classes rarely hits the wrong label, and should rise from there towards 1.
 
 # %% figure="fig-many-cnn" tags=["hide-input"]
 show.figure(dynamics.three_panels(cnn, rates["cnn"]))
@@ -144,8 +145,7 @@ for name, some in runs.items():
 # %% [markdown]
 # ## A residual network on photographs (Figure 7, bottom)
 #
-# The same three panels for the ResNet-9. How far this training got at the profile shown here, and whether it is
-# judged, stands below the figure.
+# The same three panels for the ResNet-9. It is judged only where it has at least half of the paper's width and images.
 
 # %% figure="fig-many-resnet" tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
@@ -221,9 +221,9 @@ for name in judged:
 # On logit $c$ a sample's gradient is $(f_c - y_c)\nabla h_c$ (Eq. 13). A clean sample of class $c$ has $y_c = 1$ and
 # starts with a residual of about $1 - 1/C$. A mislabelled one has $y_c = 0$, and starts with a residual of only about
 # $1/C$. So the ratio of the two subset gradients starts at $(C-1)(1-\delta)/\delta$, nine times that of two classes.
-# The paper says that it then falls monotonically until the early stop. On the eight logits that are neither its true
-# nor its given class, a mislabelled sample counts as rightly labelled. Over all logits at once its gradient therefore
-# opposes the clean ones only weakly.
+# The paper says that it then falls monotonically until the early stop. A mislabelled sample has the right label on
+# eight of the ten logits, all but those of its true and its given class. Over all logits at once its gradient
+# therefore opposes the clean ones only weakly.
 
 # %% figure="fig-many-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
@@ -301,9 +301,9 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
 
 # %% [markdown]
 # The geometric mean over the ten classes starts on the dotted level by construction: the outputs of a softmax sum to
-# one, so that a class above the level is balanced by others below it. The single class is what can go wrong, and what
-# is judged: weights that make some outputs large at the start could put a class far off. For the ResNet-9 these are
-# the single classes of "resnet start", the network of full width.
+# one, so that a class above the level is balanced by others below it. A single class can be far off, if the weights
+# make some outputs large at the start. So the claim judges the single classes. For the ResNet-9 it takes them from
+# "resnet start", the network of full width.
 #
 # ## Equation 14
 #

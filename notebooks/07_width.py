@@ -15,10 +15,10 @@
 # %% [markdown]
 # # Width
 #
-# Does clean-priority learning need very wide networks? The theory of the paper is about those. Appendix C.3 trains
-# fully connected networks with 32 to 2,048 neurons a layer on sevens and nines and finds clean-priority learning
-# "consistent with all widths" (Figure 12). This chapter repeats the sweep over several seeds, and asks what does
-# change with the width. In short: the paper is right; the early stage goes much the same from narrow to wide.
+# Does clean-priority learning need very wide networks? The paper's theory assumes them. Appendix C.3 trains fully
+# connected networks with 32 to 2,048 neurons a layer on sevens and nines and finds clean-priority learning "consistent
+# with all widths" (Figure 12). This chapter repeats the sweep over several seeds, and asks what does change with the
+# width. In short: the paper is right; the early stage goes much the same from narrow to wide.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -228,9 +228,9 @@ show.markdown(
 # - The early stop is the epoch of least test error, found for each width by itself. Therefore the clean subset's error
 #   and residual are lower there than at the start by construction. What is judged is whether the error keeps falling.
 # - The paper says "consistent with all widths" and names no measure. We take three marks: the noisy error rises above
-#   its start, the test error lies below the noise rate, and the ratio lies below its start. A mark is lost if it
-#   changes, from the narrowest to the widest network, by as much as it stands out. "Consistent" here is a change of
-#   less than half of that.
+#   its start, the test error lies below the noise rate, and the ratio lies below its start. A mark would be lost if it
+#   changed, from the narrowest to the widest network, by as much as it differs from that start or rate. "Consistent"
+#   here means a change of less than half of that.
 # - The geometric mean of the two classes' ratios starts at $(1-\delta)/\delta$ by construction. A single class need
 #   not start there, and is judged.
 #

@@ -73,9 +73,9 @@ show.markdown(
 # %% [markdown]
 # ## How bad in the end?
 #
-# With two classes a guess has an error of one half. A network that reproduced every wrong label on new images would
-# have an error of the noise rate δ, the dotted diagonal. The upper curve is the test error in the last epoch, when the
-# labels are fitted; the lower one is the error at the early stop.
+# With two classes a guess has an error of one half. A network that answered wrongly on new images as often as its
+# labels are wrong would have an error equal to the noise rate δ, the dotted diagonal. The upper curve is the test
+# error in the last epoch, when the labels are fitted; the lower one is the error at the early stop.
 
 # %% figure="fig-tempered-final" tags=["hide-input"]
 final = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1], "δ ")
@@ -148,7 +148,7 @@ ledger.check(
 # ## Ten classes
 #
 # § 6 takes its observation from Figures 1, 5 and 7. Two of these have ten classes, and there a guess is wrong nine
-# times out of ten. The test error (which falls, then rises) should end far below the guess and near the noise rate:
+# times out of ten. The test error falls and then rises. It should end far below the guess and near the noise rate:
 
 # %% figure="fig-tempered-ten" tags=["hide-input"]
 fig, places = figures.panels(len(ten), height=2.6)
@@ -206,8 +206,8 @@ ledger.check(
 #
 # § 4.2 says that after the early stop "the magnitudes of $\|g_{clean}^{(c)}\|$ and $\|g_{noise}^{(c)}\|$ are similar,
 # and there is no apparent dominance of one over the other"; so the network learns both subsets. This stage ends when
-# the labels are fitted, because both gradients then shrink to those of a few last samples. We look at the epochs from
-# the early stop to the first epoch with a training error of 1 %, or to the last epoch where there is none.
+# the labels are fitted; after that both gradients come from a few last samples only. We look at the epochs from the
+# early stop to the first epoch with a training error of 1 %, or to the last epoch where there is none.
 #
 # "Similar" can be read in two ways, and both are judged:
 #

@@ -18,8 +18,8 @@
 # Do the paper's findings depend on what it does not say? It leaves open the learning rate, the momentum, the
 # initialisation of its experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of
 # its residuals. In short: the marks of clean-priority learning survive the choices of training. Among these only the
-# initialisation that § 3.1 states changes them much. What "early stopping point" means matters as well: a stop at the
-# least test loss comes far later than one at the least test error, and gives a larger error.
+# initialisation that § 3.1 states changes them much. The definition of the early stop matters as well: the test loss
+# is least far later than the test error, and a stop there gives a larger error.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -113,10 +113,10 @@ show.markdown(
 #
 # ## One choice at a time
 #
-# Each row of the figure is a training in which one choice differs from ours. Its mark should lie near the dotted line,
-# which is our choice. The marks are the peak of the noisy error, which clean-priority learning drives towards 1, and
-# the test error at the early stop, which it keeps below the noise rate. The ratio of the gradients and the final test
-# error are drawn beside them.
+# Each row of the figure is a training in which one choice differs from ours. If the choice does not matter, the row's
+# marks lie near the dotted line, the mean of our choice. Two panels show the marks of clean-priority learning: the
+# peak of the noisy error, which clean-priority learning drives towards 1, and the test error at the early stop, which
+# it keeps below the noise rate. The other two show the ratio of the gradients and the final test error.
 
 # %% figure="fig-deviations" tags=["hide-input"]
 columns = {
@@ -181,7 +181,7 @@ other = {
     if claim.verdict != "holds"
 }
 show.markdown(
-    (f"Both marks stay whatever one chooses for: {', '.join(kept)}. " if kept else "")
+    (f"Both marks stay with the other choices of {', '.join(kept)}. " if kept else "")
     + (
         f"Verdicts for the others: {'; '.join(f'{words}, {verdict}' for words, verdict in other.items())}."
         if other
@@ -313,7 +313,7 @@ parameters = {
 show.markdown(f"{parameters[0]:,} parameters without padding, {parameters[1]:,} with a padding of 1.")
 
 # %% [markdown]
-# Padding does not change the course of training:
+# The two panels, without padding and with it, should look alike:
 
 # %% figure="fig-deviations-padding" tags=["hide-input"]
 padded = {f"padding {p}": runs[f"padding {p}"] for p in (0, 1)}

@@ -18,10 +18,11 @@
 # Is the collapse of [chapter 12](12_two_gradients.ipynb) a phase transition? If it were, larger systems would show it
 # more clearly: the curve would be steeper, its fluctuations higher and narrower, and rescaled by the size all curves
 # would fall on one. An experiment that goes on from chapters 12 and [13](13_hysteresis.ipynb) takes the width of the
-# network as the size, and looks at the spread of the final error near the collapse. In short: wider networks show
-# neither a sharper nor a higher collapse, and their curves do not fall on one, neither in our small networks nor in
-# the results that the authors published. Both show that the collapse moves to larger λ with width. And where it lies
-# depends on how long one trains: each network has a lifetime.
+# network as the size, and looks at the spread of the final error near the collapse. In short: there is no sign of a
+# transition. With width the collapse gets no sharper and its fluctuations no higher, and the rescaled curves do not
+# fall on one. This is true of our small networks and of the results that the authors published. Both show that the
+# collapse moves to larger λ as the network gets wider. Where it lies also depends on how long one trains, because each
+# network has a lifetime.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -230,8 +231,8 @@ ledger.check(
 # seeds we take:
 #
 # - The mean $\langle m\rangle$ and the variance of $m$, with bootstrap intervals. (A susceptibility is a variance
-#   times a number of units, $N\,{\rm Var}(m)$. No $N$ follows from anything in a network, so we show the variance,
-#   which has all the information.)
+#   times a number of units, $N\,{\rm Var}(m)$. A network has no natural $N$, so we show the variance, which has all
+#   the information.)
 # - Binder's cumulant $U=1-\langle m^4\rangle/3\langle m^2\rangle^2$. The curves for different sizes cross at a
 #   transition.
 # - The data collapse: one function of $(\lambda-\lambda_c)L^{1/\nu}$ for all widths, with the place $\lambda_c$ and

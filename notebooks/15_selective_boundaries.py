@@ -107,8 +107,8 @@ show.markdown(
 #
 # The figure shows the effect of three penalties on three boundaries: *global*, on all samples, and *selective 4/9* and
 # *selective 3/8*, on the samples of two classes. An effect is the difference to the *baseline*, a training of the same
-# seed without penalty. Below 0 the boundary has become flatter. A selective penalty works if the effect is largest on
-# its own pair of classes; nobody penalises 5 and 6.
+# seed without penalty. Below 0 the boundary has become flatter. A selective penalty works if its effect is largest on
+# its own pair of classes. The boundary of 5 and 6 is penalised by *global* alone.
 #
 # Two endpoints are shown. The *pair slope* says how steeply the two logits cross: it is the logarithm of the root mean
 # square of $u\cdot\nabla(z_a - z_b)$, over points of the boundary and random directions $u$ in the space of images,
@@ -307,7 +307,7 @@ ledger.check(
 # points we draw pairs of test images, one of each class, and use the same pairs for every network of a seed. If the
 # network classifies both images correctly, we halve the line between them until its two ends are one point. The
 # original looks elsewhere: it takes test images of the two classes whose largest probability lies between .2 and .8,
-# whichever classes the network hesitates between.
+# whichever classes share the probability.
 #
 # The table counts the boundary points of each network, and says why the other pairs of images gave none:
 
@@ -642,8 +642,8 @@ show.table(
 #
 # <details><summary>What you should see</summary>
 #
-# The column *first order alone* in the section on masks has done it: by far the most of the selectivity is there. In
-# the penalty the two higher orders have a small share to begin with, and a boundary has only one number, $d$, that
+# It is done in the section on masks, in the column *first order alone*: by far the most of the selectivity is there.
+# In the penalty the two higher orders have a small share to begin with, and a boundary has only one number, $d$, that
 # they could act on.
 #
 # </details>
