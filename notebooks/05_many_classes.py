@@ -469,9 +469,9 @@ ledger.check(
 #
 # ## Where this deviates from the paper
 #
-# - The paper does not give padding and pooling of the CNN. We take no padding and a pooling of 2; [chapter
-#   10](10_deviations.ipynb) tries another padding. The paper's batches have 512 images; ours have fewer where the
-#   training set is smaller.
+# - The paper does not give padding and pooling of the CNN. We take no padding and a pooling of 2;
+#   [chapter 10](10_deviations.ipynb) tries another padding. The paper's batches have 512 images; ours have fewer where
+#   the training set is smaller.
 # - The paper does not give the norm of the residual vector. Ours is Euclidean; [chapter 10](10_deviations.ipynb) shows
 #   another.
 # - Gradients of the ResNet are taken in evaluation mode, because in training mode the other images of the batch enter

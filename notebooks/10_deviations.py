@@ -113,10 +113,10 @@ show.markdown(
 #
 # ## One choice at a time
 #
-# Each row of the figure is a training in which one choice differs from ours. If the choice does not matter, the row's
-# marks lie near the dotted line, the mean of our choice. Two panels show the marks of clean-priority learning: the
-# peak of the noisy error, which clean-priority learning drives towards 1, and the test error at the early stop, which
-# it keeps below the noise rate. The other two show the ratio of the gradients and the final test error.
+# In each row of the figure one choice differs from ours. If the choice does not matter, the row's marks lie near the
+# dotted line, the mean of our choice. Two panels show the marks of clean-priority learning: the peak of the noisy
+# error, which clean-priority learning drives towards 1, and the test error at the early stop, which it keeps below the
+# noise rate. The other two show the ratio of the gradients and the final test error.
 
 # %% figure="fig-deviations" tags=["hide-input"]
 columns = {

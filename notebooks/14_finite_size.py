@@ -269,8 +269,8 @@ show.markdown(
 # ## With 40 % wrong labels
 #
 # The original has two noise rates, 0.8 and 0.4. At 0.4 the collapse lies at larger $\lambda$. For wide networks it
-# lies so far to the right that in a window up to 0.8 the largest variance is on the edge. Our window here reaches to
-# 1:
+# lies so far to the right that in a window up to 0.8 the largest variance is on the edge. Therefore our window here
+# goes up to 1:
 
 # %% figure="fig-finite-low" tags=["hide-input"]
 if LOW_SEEDS[profile]:

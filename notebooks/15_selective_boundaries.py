@@ -16,10 +16,10 @@
 # # Selective boundaries
 #
 # Can one choose which boundaries of a network become flat? The original experiment penalises derivatives of the loss
-# on the samples of two classes, and expects the boundary between these two to become flatter than the others. It
-# measures flatness by a growth rate $\lambda$ of the derivatives with their order. In short: the two logits do cross
-# less steeply at the chosen boundary, more so than elsewhere, with and without wrong labels. The original's $\lambda$,
-# at the original's points, does not show it.
+# on the samples of two classes, and expects the boundary between these two to become flatter than the others. Its
+# measure is $\lambda$, the rate at which the logarithm of the derivatives grows with their order. In short: the two
+# logits do cross less steeply at the chosen boundary, more so than elsewhere, with and without wrong labels. The
+# original's $\lambda$, at the original's points, does not show it.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -642,16 +642,16 @@ show.table(
 #
 # <details><summary>What you should see</summary>
 #
-# It is done in the section on masks, in the column *first order alone*: by far the most of the selectivity is there.
-# In the penalty the two higher orders have a small share to begin with, and a boundary has only one number, $d$, that
-# they could act on.
+# It is done in the section on masks, in the column *first order alone*: most of the selectivity is there. In the
+# penalty the two higher orders have a small share to begin with, and a boundary has only one number, $d$, that they
+# could act on.
 #
 # </details>
 #
 # ## What to take away
 #
 # - The penalty on two classes is selective: the logits of the pair cross less steeply, at little cost in accuracy, and
-#   the other boundaries move less. The first order does nearly all of it, and wrong labels in the mask hardly matter.
+#   the other boundaries move less. The first order does most of it, and wrong labels in the mask hardly matter.
 # - Measure a boundary where it is. Points at which no class is sure are mostly about other classes.
 # - Without wrong labels all orders at the boundary move as the pair slope says, and $\lambda$ there moves with them.
 #   With wrong labels other classes have probability everywhere, and $\lambda$ misses most of the effect. At points
