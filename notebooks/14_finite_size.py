@@ -185,7 +185,8 @@ show.figure(fig)
 # %% tags=["hide-input", "nbval-ignore-output"]
 for name in dict.fromkeys(name.split()[0] for name in runs):
     some = records.Runs(run for key in runs if key.startswith(name) for run in runs[key])
-    show.markdown(f"*{name}: {some.provenance_line()}.*")
+    words = name.replace("low,", "low, beyond the window")
+    show.markdown(f"*{words}: {some.provenance_line()}.*")
 
 # %% [markdown]
 # A spread is a property of many seeds. The next claims are therefore about groups of seeds, ten in each at the
