@@ -181,7 +181,7 @@ other = {
     if claim.verdict != "holds"
 }
 show.markdown(
-    (f"Both marks stay with the other choices of {', '.join(kept)}. " if kept else "")
+    (f"For these choices both marks stay: {', '.join(kept)}. " if kept else "")
     + (
         f"Verdicts for the others: {'; '.join(f'{words}, {verdict}' for words, verdict in other.items())}."
         if other
