@@ -45,6 +45,8 @@ MODES = ("", "record", "replay", "plan")
 MODE_VARIABLE = "CLEAN_PRIORITY_MODE"
 PROVENANCE = b"provenance"
 CHECKS = "checks.json"
+# bytes of like weight beside each other: a fifth smaller than values as they come
+PACKED = {"compression": "zstd", "compression_level": 15, "use_dictionary": False, "use_byte_stream_split": True}
 
 # What is recorded: kind, and where its class is. Read when one must be run; replaying needs none of them.
 KINDS = {
@@ -185,7 +187,7 @@ def write_record(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) 
     )
     try:
         with atomic(path) as part:
-            pq.write_table(table, part, compression="zstd")
+            pq.write_table(table, part, **PACKED)
     except OSError as error:
         raise RecordingFailed(
             f"{path.name} could not be written ({error}); nothing that stood there was changed"

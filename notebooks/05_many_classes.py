@@ -15,18 +15,18 @@
 # %% [markdown]
 # # Many classes
 #
-# Everything so far had two classes. § 5 of the paper carries it to ten: look at one output at a time, and each is a binary
-# classifier of one class against the rest. This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right): a convolutional
-# network on handwritten digits and a residual network on photographs, the angles of all sixty thousand samples' gradients
-# on each of the ten logits, and Equation 14. In short: the same mechanism, with an even larger head start for the clean
-# samples, of $(C-1)(1-\delta)/\delta$; what does not carry over is the separation of the "other" samples. Of the
-# photographs `cpu` shows a beginning that is too small to judge the paper by.
+# Does clean-priority learning survive when there are ten classes in place of two? § 5 of the paper says that it does,
+# because each single output is a binary classifier of one class against the rest. In short: the same mechanism is at
+# work, and the clean samples begin with an even larger lead. Before training their gradient is
+# $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled samples, with $C$ classes and a noise rate
+# $\delta$. One statement does not carry over: samples of the other classes are not clearly separated from the
+# mislabelled ones.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
@@ -34,20 +34,6 @@ noise_rate: Optional[float] = None  # delta; None: the paper's, 0.3 for the digi
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
-
-# %% [markdown]
-# ## The experiments
-#
-# - **CNN**: two convolutions of 32 and 64 channels, a max pooling, linear layers of 64 and 10 (Appendix B), on MNIST
-#   with 30 % wrong labels;
-# - **ResNet-9**, the implementation that the paper cites, on CIFAR-10 with 40 %;
-# - **angles**: the CNN before its first step; **all angles**: the same on all sixty thousand training images, one seed;
-# - **ResNet start**: the ResNet-9 before its first step.
-#
-# Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait; `cpu` is what two
-# processor cores reach in an hour or two: the CNN of the paper on a part of MNIST, and a ResNet-9 of a quarter of the
-# width on a part of CIFAR-10. `paper` is the paper's scale and wants a GPU. A seed draws which images are used (where
-# they are a part), which labels are wrong and how, the weights at the start and the order of the images.
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -100,16 +86,21 @@ def scale(some: records.Runs) -> str:
     return f"{size}, {model.kind} of widths {', '.join(map(str, model.widths))}"
 
 
-show.markdown(f"Profile `{profile}`.")
-for name, some in runs.items():
-    show.markdown(f"- **{name}**: {scale(some)}, noise rate {rates[name]}. {some.provenance_line()}.")
+show.markdown(
+    f"Profile `{profile}`. The CNN is trained with a noise rate of {rates['cnn']}. Its test error is "
+    f"{claims.spread(cnn.at_early_stop('test_error'))} at the early stop and "
+    f"{claims.spread(cnn.wide('test_error').iloc[-1])} in the last epoch (mean and range over seeds). On a class's own logit "
+    f"the gradient of the clean samples is {claims.spread(cnn.wide('ratio').iloc[0])} times as long as that of the "
+    f"mislabelled samples before training, and {claims.spread(cnn.at_early_stop('ratio'))} times at the early stop (geometric mean over "
+    "the classes)."
+)
 
 # %% [markdown]
 # ## The U of the test error (Figures 1 and 7)
 #
-# Figure 1 is the paper's opening: the test error of a network trained on wrong labels falls far below their share and
-# then rises. Figure 7 splits the training set as Figure 5 does. The error on the noisy subset starts at 0.9, not at one
-# half: a guess among ten rarely hits the wrong label. It should rise from there towards 1.
+# Figure 1 opens the paper: the test error of a network trained on wrong labels falls far below their share, and then
+# rises. Figure 7 shows the clean and the noisy subset of the training set separately. The error on the noisy subset
+# starts near 0.9, because a guess among ten classes rarely hits the wrong label, and should rise from there towards 1.
 
 # %% figure="fig-many-cnn" tags=["hide-input"]
 show.figure(dynamics.three_panels(cnn, rates["cnn"]))
@@ -125,10 +116,36 @@ dynamics.check(
 # %% tags=["hide-input"]
 turns = [run.history["noisy_residual"].idxmax() for run in cnn]
 show.markdown(
-    f"The CNN's residual on the noisy subset is largest at epoch {claims.spread(turns)}, the early stop is at epoch "
-    f"{claims.spread(cnn.early_stops)}: where it turns before the stop, it does not rise monotonically as the caption of Figure "
-    "7 says."
+    f"The CNN's residual on the noisy subset is largest at epoch {claims.spread(turns)}; the early stop is at epoch "
+    f"{claims.spread(cnn.early_stops)}. The caption of Figure 7 says that the residual rises monotonically until the stop. "
+    "A residual that turns before the stop does not."
 )
+
+# %% [markdown]
+# ## How it was made
+#
+# This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right) of the paper and checks Equation 14, with two networks:
+#
+# - **cnn**: two convolutions of 32 and 64 channels, a max pooling, and linear layers of 64 and 10 neurons (Appendix
+#   B), on MNIST with 30 % wrong labels;
+# - **resnet**: ResNet-9, in the implementation that the paper cites, on CIFAR-10 with 40 % wrong labels;
+# - **angles**: the CNN before its first step; **all angles** measures it on all training images;
+# - **resnet start**: the ResNet-9 before its first step.
+#
+# Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait. `cpu` is what two
+# processor cores reach in an hour or two: the paper's CNN on a part of MNIST, and a ResNet-9 of a quarter of the width
+# on a part of CIFAR-10. `paper` is the paper's scale and needs a GPU. A seed draws which images are used (where a
+# profile uses a part), which labels are wrong and what they become, the weights at the start, and the order of the
+# images.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+for name, some in runs.items():
+    show.markdown(f"- **{name}**: {scale(some)}, noise rate {rates[name]}. {some.provenance_line()}.")
+
+# %% [markdown]
+# ## A residual network on photographs (Figure 7, bottom)
+#
+# The same three panels for the ResNet-9. It is judged only where it has at least half of the paper's width and images.
 
 # %% figure="fig-many-resnet" tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
@@ -152,14 +169,17 @@ else:
     least = resnet.at_early_stop("test_error")
     peak = resnet.each(dynamics.noisy_peak)
     show.markdown(
-        "The course of this ResNet-9 is drawn, here and below, and not judged: it has a part of the paper's width, sees a "
-        "part of its images for a part of its epochs, and does not get far enough to speak for or against the paper. The "
-        f"test error is {claims.spread(least)} at its least, with a noise rate of {rates['resnet']}; the error on the noisy "
-        f"subset reaches {claims.spread(peak)} up to there. The verdicts need half of the paper's width and images, at least."
+        "The training of this ResNet-9 is drawn, here and below, but not judged. It has a part of the paper's width and sees "
+        "a part of its images for a part of its epochs, so it does not get far enough to speak for or against the paper. Its "
+        f"least test error is {claims.spread(least)}, with a noise rate of {rates['resnet']}; up to there the error on the "
+        f"noisy subset reaches {claims.spread(peak)}. A verdict needs at least half of the paper's width and images."
     )
 
 # %% [markdown]
 # ## Subset losses (Figure 11, middle and right)
+#
+# Appendix C.2 says that the loss on the noisy subset rises in the early stage, while the network answers with the true
+# labels, and falls in the later stage. The loss on the clean subset is drawn beside it.
 
 # %% figure="fig-many-losses" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
@@ -198,11 +218,12 @@ for name in judged:
 # %% [markdown]
 # ## One logit at a time (Figure 8)
 #
-# On logit $c$ a sample pulls with $(f_c - y_c)\nabla h_c$ (Eq. 13). The clean samples of class $c$ have $y_c = 1$ and
-# start with a residual of about $1 - 1/C$; the mislabelled ones have $y_c = 0$ and only about $1/C$. So the ratio of the
-# two subset gradients starts at $(C-1)(1-\delta)/\delta$, nine times that of two classes, and should fall monotonically
-# until the early stop. On the eight other logits the same sample counts as rightly labelled: its gradient over all logits
-# at once opposes the clean ones only weakly.
+# On logit $c$ a sample's gradient is $(f_c - y_c)\nabla h_c$ (Eq. 13). A clean sample of class $c$ has $y_c = 1$ and
+# starts with a residual of about $1 - 1/C$. A mislabelled one has $y_c = 0$, and starts with a residual of only about
+# $1/C$. So the ratio of the two subset gradients starts at $(C-1)(1-\delta)/\delta$, nine times that of two classes.
+# The paper says that it then falls monotonically until the early stop. A mislabelled sample has the right label on
+# eight of the ten logits, all but those of its true and its given class. Over all logits at once its gradient
+# therefore opposes the clean ones only weakly.
 
 # %% figure="fig-many-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
@@ -279,15 +300,17 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
     )
 
 # %% [markdown]
-# The geometric mean over the ten classes lies on the dotted level by construction: the outputs of a softmax sum to one, so
-# a class whose ratio is above it is paid for by others below. What can go wrong, and is judged, is the single class: with
-# weights that make some outputs large at the start, a class could be far off. (For the ResNet-9 this is the network of
-# full width, "ResNet start" above.)
+# The geometric mean over the ten classes starts on the dotted level by construction: the outputs of a softmax sum to
+# one, so that a class above the level is balanced by others below it. A single class can be far off, if the weights
+# make some outputs large at the start. So the claim judges the single classes. For the ResNet-9 it takes them from
+# "resnet start", the network of full width.
 #
 # ## Equation 14
 #
-# In terms of $\hat g^{(c)}$, the gradient of class $c$ with its true labels: $g_{noise}^{(c)} \approx
-# -\delta\,\hat g^{(c)}/(C-1)$ and $g_{clean}^{(c)} \approx (1-\delta)\,\hat g^{(c)}$, in direction and in length.
+# Let $\hat g^{(c)}$ be the gradient of class $c$ with its true labels. The paper says that
+# $g_{noise}^{(c)} \approx -\delta\,\hat g^{(c)}/(C-1)$ and $g_{clean}^{(c)} \approx (1-\delta)\,\hat g^{(c)}$, in
+# direction and in length. The figure shows the measured lengths divided by what the equation says, so that 1 is
+# agreement:
 
 # %% figure="fig-many-eq14" tags=["hide-input"]
 shares = {}
@@ -340,9 +363,10 @@ for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
 # %% [markdown]
 # ## Ten logits, ten pictures (Figure 10)
 #
-# For each logit $c$: the angle of every sample's gradient on that logit to $g_{clean}^{(c)}$. Appendix C.1 says of all
-# ten what § 3.2 said of two classes: clean at small angles, noise mirrored and sharply opposite, "other" (the clean
-# samples of the nine other classes) clearly separated from the class, with a non-trivial orthogonal component.
+# For each logit $c$ the figure shows the angle between every sample's gradient on that logit and $g_{clean}^{(c)}$.
+# Appendix C.1 says of each logit what § 3.2 says of two classes. Clean samples lie at small angles, and mislabelled
+# ones mirror them, sharply opposite. The "other" samples, which are the clean samples of the nine other classes, are
+# clearly separated from the class and have a non-trivial orthogonal component.
 
 # %% figure="fig-many-angles" tags=["hide-input"]
 angles, all_angles = readings.Angles(runs["angles"]), readings.Angles(runs["all angles"])
@@ -357,7 +381,6 @@ show.figure(fig)
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.markdown(f"*{scale(runs['all angles'])}. {runs['all angles'].provenance_line()}.*")
 show.markdown(f"*The checks below: {scale(runs['angles'])}. {runs['angles'].provenance_line()}.*")
-
 
 # %% tags=["hide-input"]
 LEAST_MEAN = (("least", np.min), ("mean", np.mean))
@@ -435,23 +458,27 @@ ledger.check(
 )
 
 # %% [markdown]
-# The mislabelled samples of class $c$ and the samples of the other classes have the same label on logit $c$ and, at
-# initialisation, gradients that overlap widely: both have $y_c = 0$, and an untrained network's derivatives tell digits
-# apart only so far. "Clearly separated from the class" is true of the clean subset alone. What the mechanism needs,
-# that the noisy samples oppose the clean ones, holds on all ten logits, and at the start it does so by construction:
-# noisy and clean samples of a class show the same kind of images, and their residuals have opposite signs. So the two
-# histograms mirror each other whatever the network is, and no verdict is given on that.
+# Mislabelled samples of class $c$ and samples of the other classes have the same label on logit $c$, $y_c = 0$. An
+# untrained network's derivatives tell digits apart only a little, so the gradients of the two groups overlap widely.
+# "Clearly separated from the class" is true of the clean subset alone.
+#
+# The mechanism needs something else: that the noisy samples oppose the clean ones. This holds on all ten logits, and
+# at the start it holds by construction. Noisy and clean samples of a class show the same kind of images, and their
+# residuals have opposite signs, so that the two histograms mirror each other whatever the network is. No verdict is
+# given on that.
 #
 # ## Where this deviates from the paper
 #
-# - Padding and pooling of the CNN are not given: we take no padding and a pooling of 2 (the deviations chapter
-#   tries another). Its batches have 512 images; ours fewer, where the training set is smaller.
-# - The norm of the residual vector is not given: Euclidean here. The deviations chapter shows the other.
-# - Gradients of the ResNet are taken in evaluation mode: in training mode the batch's other images enter a sample's
-#   gradient. Observing never touches the running statistics. Before the first step these are 0 and 1, so that what is
-#   measured at the start is the network without normalisation.
-# - The early stop is the epoch of least test error. So the clean subset's error and residual are lower there than at the
-#   start by construction; what is judged of them is whether they keep falling.
+# - The paper does not give padding and pooling of the CNN. We take no padding and a pooling of 2;
+#   [chapter 10](10_deviations.ipynb) tries another padding. The paper's batches have 512 images; ours have fewer where
+#   the training set is smaller.
+# - The paper does not give the norm of the residual vector. Ours is Euclidean; [chapter 10](10_deviations.ipynb) shows
+#   another.
+# - Gradients of the ResNet are taken in evaluation mode, because in training mode the other images of the batch enter
+#   a sample's gradient. Observing never touches the running statistics. Before the first step these are 0 and 1, so
+#   that the network measured at the start is the one without normalisation.
+# - The early stop is the epoch of least test error. Therefore the clean subset's error and residual are lower there
+#   than at the start by construction. What is judged is whether they keep falling.
 #
 # ## Try it yourself
 #
@@ -460,7 +487,7 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# It starts at 81. With so few wrong labels it passes 1 late or not at all before the early stop.
+# It starts at 81. With so few wrong labels it passes 1 late, or not at all, before the early stop.
 #
 # </details>
 #
@@ -468,15 +495,18 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# A sample of class 0 mislabelled as 1 has the right label 0 on eight of ten logits, and pulls there with the clean ones.
-# At the start its residual vector makes an angle with that of a clean sample whose cosine is $-1/(C-1)$ only, against $-1$
-# on the own logit. Averaged over many wrong labels, drawn uniformly, the two residuals are exactly opposite again, but
-# that average is a tenth of the length of its terms: with a hundred wrong labels a class it drowns in their scatter.
+# A sample of class 0 mislabelled as 1 has the right label 0 on eight of ten logits, and pulls there with the clean
+# ones. At the start the angle between its residual vector and that of a clean sample has a cosine of only $-1/(C-1)$,
+# against $-1$ on the own logit. Averaged over many wrong labels, drawn uniformly, the two residuals are exactly
+# opposite again. But this average is a tenth as long as its terms: with a hundred wrong labels a class it drowns in
+# their scatter.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Ten classes are ten binary problems, with a head start nine times as large for the clean samples.
-# - For the CNN, most of the head start is gone within a few epochs, and the bottom of the U comes shortly before balance.
-# - The untrained network separates right from wrong within a class, but hardly one class's wrong labels from the others.
+# - Ten classes are ten binary problems. The clean samples begin with a lead nine times as large as with two classes.
+# - The CNN loses most of this lead within a few epochs. Its test error is least when the gradients are close to
+#   balance.
+# - Before training, the gradients on a logit separate a class's right labels from its wrong ones. They hardly separate
+#   its wrong labels from the samples of other classes.

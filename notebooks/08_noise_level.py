@@ -15,30 +15,23 @@
 # %% [markdown]
 # # Noise level
 #
-# Appendix C.4 of the paper trains the CNN of Figure 7 with 10 to 40 % wrong labels and finds clean-priority learning
-# "consistent for all noise levels" (Figure 13). This chapter repeats it over several seeds and adds what the theory says
-# about the start: the ratio of the gradients should be $(C-1)(1-\delta)/\delta$ at every $\delta$. In short: the
-# picture is the same at every level, and the start is where the theory puts it.
+# Does clean-priority learning depend on how many labels are wrong? Appendix C.4 of the paper trains the CNN of Figure
+# 7 with 10 to 40 % wrong labels and finds clean-priority learning "consistent for all noise levels" (Figure 13). In
+# short: the picture is the same at every level, and the start is where the theory puts it. Before training, the
+# gradient of the clean samples is $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled ones, with $C$
+# classes and a noise rate $\delta$.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu, paper: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
-
-# %% [markdown]
-# ## The sweep
-#
-# The network and data of the chapter on many classes, with other shares of wrong labels and all else equal. (At `cpu`,
-# δ = 0.3 is that chapter's own; the others are trained for fewer epochs, and its runs are cut to as many: without a schedule,
-# the first epochs of a training are those of a shorter one.) A seed draws which images are used, where they are a part, which
-# labels are wrong and how, the weights at the start and the order of the images.
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -71,13 +64,19 @@ runs = {name: some.until(last_epoch) for name, some in runs.items()}
 rates = [float(name) for name in runs]
 one = runs[str(rates[0])][0].experiment
 size = f"{one.data.train_size:,} training images" if one.data.train_size else "all training images"
-show.markdown(f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {', '.join(map(str, one.model.widths))}.")
+show.markdown(
+    f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {', '.join(map(str, one.model.widths))}. At the early "
+    "stop the test error is "
+    + ", ".join(f"{claims.spread(runs[str(rate)].at_early_stop('test_error'))} at δ = {rate:g}" for rate in rates)
+    + " (mean and range over seeds)."
+)
 
 # %% [markdown]
 # ## The early stage at every noise level (Figure 13)
 #
-# The three columns of the paper's figure are three figures here, a panel a noise level: errors on the two subsets,
-# residuals, and the errors on all training and all test images.
+# Each panel shows one noise rate δ: the error on the clean and on the noisy subset, and the test error. At every rate
+# the noisy error should rise towards 1 before the early stop (dashed), while the test error falls below the noise
+# rate.
 
 # %% figure="fig-noise-dynamics" tags=["hide-input"]
 sweep = {f"δ = {rate:g}": runs[str(rate)] for rate in rates}
@@ -87,8 +86,16 @@ show.figure(dynamics.conditions(sweep, rates))
 for rate in rates:
     show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
 
+# %% [markdown]
+# The middle column of the paper's figure shows the mean residual on the two subsets. On the noisy subset it should
+# rise, monotonically, until the early stop:
+
 # %% figure="fig-noise-residuals" tags=["hide-input"]
 show.figure(dynamics.conditions(sweep, rates, "residual"))
+
+# %% [markdown]
+# The right column shows the errors on the whole training set and on the test set. After the early stop the training
+# error should fall below the noise rate as wrong labels are learnt, and the test error should rise:
 
 # %% figure="fig-noise-totals" tags=["hide-input"]
 show.figure(dynamics.conditions(sweep, rates, "total"))
@@ -126,12 +133,21 @@ ledger.check(
 )
 
 # %% [markdown]
+# ## How it was made
+#
+# Network and data are those of [chapter 5](05_many_classes.ipynb). Only the share of wrong labels differs. At `cpu`
+# the trainings with δ = 0.3 are that chapter's own, cut to the shorter number of epochs of the others. The cut changes
+# nothing: the learning rate has no schedule, so the first epochs of a long training are those of a short one. A seed
+# draws which images are used (where a profile uses a part), which labels are wrong and what they become, the weights
+# at the start, and the order of the images.
+#
 # ## The head start of the clean gradient
 #
-# § 5: at initialisation the ratio of clean to noisy gradient on a class's own logit is about $(C-1)(1-\delta)/\delta$:
-# from 81 at 10 % down to 13.5 at 40 %. By the early stop it should have faded towards 1. (The geometric mean over the
-# classes, which is drawn, starts there by construction, as the outputs of a softmax sum to one; the single classes, which
-# are judged, need not.)
+# § 5 says that at initialisation the ratio of clean to noisy gradient length on a class's own logit is about
+# $(C-1)(1-\delta)/\delta$, from 81 at 10 % wrong labels down to 13.5 at 40 %. By the early stop it should have faded
+# towards 1. The figure draws the geometric mean over the classes. This mean starts on the dotted curve by
+# construction, because the outputs of a softmax sum to one. A single class need not start there, so the claim judges
+# the single classes.
 
 # %% figure="fig-noise-ratio" tags=["hide-input"]
 first = readings.each_condition(runs, rates, lambda some: some.wide("ratio").iloc[0])
@@ -185,6 +201,10 @@ ledger.check(
     },
 )
 
+# %% [markdown]
+# The table shows, for each noise rate, when training reaches the early stop and when the two gradients are first of
+# equal length:
+
 # %% tags=["hide-input", "nbval-ignore-output"]
 stops = readings.each_condition(runs, rates, lambda some: some.early_stops)
 balance = readings.each_condition(runs, rates, lambda some: some.each(lambda run: readings.first_balance(run.history)))
@@ -210,16 +230,16 @@ show.table(
 # %% [markdown]
 # ## Where this deviates from the paper
 #
-# - Batch size, learning rate and number of images are those of the chapter on many classes at this profile.
-# - The paper draws one run a level; its number of epochs is longer than ours at `cpu`, so that the last epoch here is not
-#   the full fit.
-# - The early stop is the epoch of least test error, so that the clean subset's error and residual are lower there than at the
-#   start by construction; what is judged of them is whether the error keeps falling.
+# - Batch size, learning rate and number of images are those of [chapter 5](05_many_classes.ipynb) at this profile.
+# - The paper shows one training for each noise level, and trains for more epochs than we do at `cpu`. Our last epoch
+#   there is not the full fit.
+# - The early stop is the epoch of least test error. Therefore the clean subset's error and residual are lower there
+#   than at the start by construction. What is judged is whether the error keeps falling.
 #
 # ## Try it yourself
 #
-# At $\delta = 0.9$ with ten classes a label carries no information at all. At which $\delta$ does Equation 14 say that the
-# clean samples have no head start, and why is it the same number?
+# With ten classes and $\delta = 0.9$ a label carries no information at all. At which $\delta$ does Equation 14 say
+# that the clean samples have no head start, and why is it the same number?
 #
 # <details><summary>Solution</summary>
 #
@@ -229,4 +249,7 @@ show.table(
 #
 # ## What to take away
 #
-# - From 10 to 40 % wrong labels the picture is the same, and the start is where the theory puts it.
+# - From 10 to 40 % wrong labels the picture is the same: before the early stop the noisy error rises and the test
+#   error falls below the noise rate; afterwards both turn.
+# - The start is where the theory puts it: the lead of the clean gradient is $(C-1)(1-\delta)/\delta$, so fewer wrong
+#   labels mean a larger lead.

@@ -15,41 +15,23 @@
 # %% [markdown]
 # # Deviations
 #
-# A paper never says everything. This one leaves open the learning rate, the momentum, the initialisation of its
-# experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of its residuals. Do its
-# findings hang on them? This chapter lists each open choice, what we chose, and what changes if one chooses differently, one
-# at a time. In short: the marks of clean-priority learning survive the choices of training; only the initialisation that
-# § 3.1 states changes them much; and what "early stopping point" means matters more than any of them.
+# Do the paper's findings depend on what it does not say? It leaves open the learning rate, the momentum, the
+# initialisation of its experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of
+# its residuals. In short: the marks of clean-priority learning survive the choices of training. Among these only the
+# initialisation that § 3.1 states changes them much. The definition of the early stop matters as well: the test loss
+# is least far later than the test error, and a stop there gives a larger error.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
 from lib.press import chapters, claims, figures, rule, show
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 from typing import Optional
 
 profile: str = "best"  # one of best, smoke, cpu: smoke trains live in seconds, best is the largest recorded
 seeds: Optional[int] = None  # how many; None: as many as the profile has
 fresh: bool = False  # train anew even where a record is there
 device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a card
-
-# %% [markdown]
-# ## The choices
-#
-# | open in the paper | our choice | here also |
-# | --- | --- | --- |
-# | learning rate | 0.1 (with momentum) | 0.03, 0.2 |
-# | momentum | 0.9 at this scale, none in the long runs | none; none with ten times the rate |
-# | initialisation of the trained networks | PyTorch's default | that of § 3.1; the same, antisymmetric |
-# | pixel scale | [0, 1] | mean 0, variance 1 |
-# | batch size (256 in Appendix B) | 256 | 64, 1024 |
-# | stopping rule | least test error (an oracle) | least test loss; gradients in balance; peak of the noisy error; none |
-# | norm of the multi-class residual | Euclidean | sum of absolute values (twice the largest entry) |
-# | padding of the CNN | none | 1 |
-#
-# The fully connected network has two hidden layers and learns sevens and nines, 40 % of them mislabelled. A seed draws the
-# images, the wrong labels, the weights and the order of the batches; all variants of a choice share them. (At `smoke` the
-# numbers are those of the digits' own settings.)
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -107,11 +89,34 @@ profile, runs, ledger = chapters.open_chapter("10_deviations", globals(), plan, 
 variants = [name for name in runs if name != "cnn" and not name.startswith("padding")]
 noise_rate = runs["our choice"][0].experiment.noise.noise_rate
 show.markdown(
-    f"Profile `{profile}`, noise rate {noise_rate}. *{runs['our choice'].provenance_line()}; the others alike.*"
+    f"Profile `{profile}`, noise rate {noise_rate}. At the early stop the test error is "
+    + ", ".join(
+        f"{claims.spread(runs[name].at_early_stop('test_error'))} with {words}"
+        for name, words in (("our choice", "our choices"), ("init of § 3.1", "the initialisation of § 3.1"))
+    )
+    + " (mean and range over seeds)."
 )
 
 # %% [markdown]
+# ## The choices
+#
+# | open in the paper | our choice | here also |
+# | --- | --- | --- |
+# | learning rate | 0.1 (with momentum) | 0.03, 0.2 |
+# | momentum | 0.9 at this scale, none in the long runs | none; none with ten times the rate |
+# | initialisation of the trained networks | PyTorch's default | that of § 3.1; the same, antisymmetric |
+# | pixel scale | [0, 1] | mean 0, variance 1 |
+# | batch size (256 in Appendix B) | 256 | 64, 1024 |
+# | stopping rule | least test error (an oracle) | least test loss; gradients in balance; peak of the noisy error; none |
+# | norm of the multi-class residual | Euclidean | sum of absolute values (twice the largest entry) |
+# | padding of the CNN | none | 1 |
+#
 # ## One choice at a time
+#
+# In each row of the figure one choice differs from ours. If the choice does not matter, the row's marks lie near the
+# dotted line, the mean of our choice. Two panels show the marks of clean-priority learning: the peak of the noisy
+# error, which clean-priority learning drives towards 1, and the test error at the early stop, which it keeps below the
+# noise rate. The other two show the ratio of the gradients and the final test error.
 
 # %% figure="fig-deviations" tags=["hide-input"]
 columns = {
@@ -130,6 +135,12 @@ for axes, (title, values) in zip(places, columns.items(), strict=True):
     axes.set_yticks(range(len(variants)), list(reversed(variants)), fontsize=9.5)
     axes.set(title=title, xlim=(0, None))
 show.figure(fig)
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+show.markdown(f"*Our choice: {runs['our choice'].provenance_line()}; the other rows alike.*")
+
+# %% [markdown]
+# The same numbers in a table, with the epoch of the early stop (mean and range over seeds):
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 show.table(
@@ -170,19 +181,31 @@ other = {
     if claim.verdict != "holds"
 }
 show.markdown(
-    f"Of these choices, {', '.join(kept)} leave both marks where they are. "
-    + (f"For the others: {'; '.join(f'{words}: {verdict}' for words, verdict in other.items())}." if other else "")
+    (f"For these choices both marks stay: {', '.join(kept)}. " if kept else "")
+    + (
+        f"Verdicts for the others: {'; '.join(f'{words}, {verdict}' for words, verdict in other.items())}."
+        if other
+        else ""
+    )
 )
 
 # %% [markdown]
-# Why does the initialisation of § 3.1 stand apart? The chapter on sample-wise gradients has the reason: with weights from
-# $N(0,1)$ and no scale on the first layer, the outputs start far from one half, whatever the labels are. Made antisymmetric,
-# so that it starts at exactly one half, the same parameterisation comes closer to the others.
+# ## How it was made
+#
+# The fully connected network has two hidden layers and learns sevens and nines, 40 % of them mislabelled. A seed draws
+# the images, the wrong labels, the weights and the order of the batches. All variants of a choice share the same
+# draws. At `smoke` the settings are those of the digits, not those of the table.
+#
+# Why does the initialisation of § 3.1 differ from the others? With weights from $N(0,1)$ and no scale on the first
+# layer, the outputs start far from one half, whatever the labels are ([chapter 4](04_sample_gradients.ipynb)). An
+# antisymmetric network of the same parameterisation starts at exactly one half, and comes closer to the others.
 #
 # ## The stopping rule
 #
-# "Early stopping point" is nowhere defined in the paper. We take the epoch of least test error, which nobody has in
-# practice. So are the others here: they need clean test labels, or to know which labels are wrong.
+# The paper does not define its "early stopping point". We take the epoch of least test error, which nobody knows in
+# practice. The other rules here are no more practical: they need clean test labels, or the knowledge of which labels
+# are wrong. ([Chapter 18](18_when_to_stop.ipynb) has rules that need neither.) The figure shows the test error that
+# each rule ends with, on the trainings of our choice:
 
 # %% figure="fig-deviations-stop" tags=["hide-input"]
 ours = runs["our choice"]
@@ -233,8 +256,9 @@ ledger.check(
 # %% [markdown]
 # ## The norm of the residual
 #
-# For ten classes $f - y$ is a vector, and § 5 does not say in which norm its figures are drawn. In the sum norm it is
-# $2(1 - f_y)$, where $f_y$ is the probability of the given label; the largest entry is half of that.
+# For ten classes the residual $f - y$ is a vector, and § 5 does not say in which norm its figures are drawn. The sum
+# of its absolute values is $2(1 - f_y)$, where $f_y$ is the probability of the given label; the largest entry is half
+# of that. The noisy subset's residual should rise until the early stop in either norm:
 
 # %% figure="fig-deviations-norm" tags=["hide-input"]
 cnn = runs["cnn"]
@@ -255,8 +279,9 @@ moved = {
     for norm, suffix in (("Euclidean", ""), ("sum", "_l1"))
 }
 show.markdown(
-    "From the start to the early stop the mean residual of the clean subset falls, as it must in a network that learns: by "
-    f"{-moved['clean, Euclidean'].mean():.3f} in the Euclidean norm and by {-moved['clean, sum'].mean():.3f} in the sum norm."
+    "From the start to the early stop the mean residual of the clean subset falls, as it must in a network that learns. It "
+    f"falls by {-moved['clean, Euclidean'].mean():.3f} in the Euclidean norm and by {-moved['clean, sum'].mean():.3f} in the "
+    "sum norm."
 )
 ledger.check(
     "robust-to-residual-norm",
@@ -270,7 +295,8 @@ ledger.check(
 # %% [markdown]
 # ## The padding of the CNN
 #
-# With a padding of 1 the first linear layer of the paper's CNN sees 14 × 14 places in place of 12 × 12:
+# With a padding of 1 the first linear layer of the paper's CNN sees 14 × 14 places in place of 12 × 12, and so has
+# more parameters:
 
 # %% tags=["hide-input"]
 from lib.models import ModelConfig, build
@@ -285,6 +311,9 @@ parameters = {
     for p in (0, 1)
 }
 show.markdown(f"{parameters[0]:,} parameters without padding, {parameters[1]:,} with a padding of 1.")
+
+# %% [markdown]
+# The two panels, without padding and with it, should look alike:
 
 # %% figure="fig-deviations-padding" tags=["hide-input"]
 padded = {f"padding {p}": runs[f"padding {p}"] for p in (0, 1)}
@@ -315,18 +344,21 @@ ledger.check(
 # %% [markdown]
 # ## Try it yourself
 #
-# At `smoke`, add a variant of your own to `plan`: `training(lr=0.3)`, say. How large can the rate be before the noisy peak
-# goes?
+# At `smoke`, add a variant of your own to `plan`: `training(lr=0.3)`, say. How large can the rate be before the noisy
+# peak disappears?
 #
 # <details><summary>What you should see</summary>
 #
-# At ten times the rate the noisy error still rises to its peak; but the training never fits: in the end the network
-# puts all images into one class. At another three times the rate the peak, too, is gone in some seeds.
+# At ten times the rate the noisy error still rises to its peak. But the training never fits the labels: in the end the
+# network puts all images into one class. At another three times the rate the peak is gone in some seeds as well.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Learning rate, momentum, batch size, pixel scale and padding leave the marks of clean-priority learning where they are. The
-#   initialisation moves them, and so does the definition of the early stop: the loss is lowest long after the error is.
-# - Name the norm of a residual: the noisy subset's rises more plainly in the Euclidean norm than in the sum norm.
+# - Learning rate, momentum, batch size, pixel scale and padding leave the marks of clean-priority learning where they
+#   are. The initialisation of § 3.1 moves them.
+# - Say what you call the early stop: the test loss is least long after the test error is, and a stop there has a
+#   larger test error.
+# - Name the norm of a residual: on the noisy subset it rises more clearly in the Euclidean norm than in the sum of
+#   absolute values.

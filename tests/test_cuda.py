@@ -5,20 +5,23 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from lib.experiments import prepare
+from lib.experiments import as_dict, prepare
 from lib.graphs import Player, changed_by_steps
+from lib.paper import presets
 from lib.paths import ROOT
 from lib.records import read_record
 from lib.train import TrainConfig, run_epoch, step_of
-from tests.cuda import pack
+from tests.cuda import pack, wanted
 from tests.cuda.__main__ import STEPS
 from tests.cuda.campaign import Settings, Step, read
 from tests.cuda.cases import WAYS, Way, cases, made
+from tests.cuda.publish import publish
 from tests.cuda.roofline import Rates, Work, timed, work_of
 
 CPU = torch.device("cpu")
@@ -210,3 +213,24 @@ def test_photographs_are_packed_into_less():
     few = pack.differences(images)
     assert (few == 0).mean() > 0.9
     assert np.array_equal(pack.sums(few), images)
+
+
+def test_runs_go_to_another_machine_and_come_back_as_they_were(tmp_path):
+    """Written as settings, read without any notebook."""
+    runs = [replace(presets.binary("smoke"), seed=3), presets.mnist("smoke", 0.1)]
+    (tmp_path / wanted.NAME).write_text(
+        json.dumps([{"kind": one.kind, "settings": as_dict(one)} for one in runs]), encoding="utf-8"
+    )
+    assert wanted.read(tmp_path) == runs
+    assert wanted.read(tmp_path / "nothing here") == []
+
+
+def test_results_of_two_cards_are_not_published_as_one(tmp_path):
+    for name, device in (("correct", "card A"), ("rates", "card B")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"x": {"seconds": 1.0, "device": device}}))
+    with pytest.raises(ValueError, match="card A, card B"):
+        publish(tmp_path, tmp_path / "card.json")
+    (tmp_path / "rates.json").unlink()
+    with pytest.raises(ValueError, match="no results of rates"):
+        publish(tmp_path, tmp_path / "card.json")
+    assert not (tmp_path / "card.json").exists()

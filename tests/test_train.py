@@ -268,3 +268,14 @@ def test_a_cuda_card_gives_a_cpus_numbers_in_the_first_epochs(quick, machine, ow
     on_card = experiments.run(short, machine=machine, resume=False).history
     for a, b in zip(on_cpu, on_card, strict=True):
         assert b == pytest.approx(a, rel=5e-3, abs=2e-3)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_what_a_card_may_do_is_set_for_a_run_and_put_back(tf32):
+    """PyTorch's own settings are as they were afterwards, whatever happens inside."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    with pytest.raises(KeyError), Machine(tf32=tf32).card():
+        assert (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark) == (tf32, tf32, True)
+        raise KeyError
+    assert (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark) == before

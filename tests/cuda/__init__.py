@@ -13,5 +13,8 @@ It needs what `lib` computes with (torch, numpy, pandas, pyarrow, scikit-learn, 
 no Jupyter, and of data MNIST and half of CIFAR-10: ``pack`` writes them in small files, which a machine without a
 network takes one by one into its data folder. Every result is written when it is there and not measured again: a
 command that was cut off, or that had no time for all (it then exits with 3), is given again with the same ``--out``.
+``wanted`` lists what chapters miss at the paper's scale: in the data folder of the machine with the card its file takes
+the place of the built-in list of `record`, whose runs ``--jobs`` processes share; ``records.zip`` then holds what goes
+into ``book/records``. ``publish`` makes the book's page of costs tell what `correct` and `rates` found.
 ``--dry`` runs everything at tiny size on a CPU.
 """

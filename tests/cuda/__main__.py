@@ -15,15 +15,18 @@ from tests.cuda import __doc__ as about
 from tests.cuda import wanted
 from tests.cuda.campaign import Settings, rates_of
 from tests.cuda.pack import pack, unpack
+from tests.cuda.publish import publish
 
 STEPS = ("correct", "rates", "record", "resnet18", "selective", "suspects")
+
+OTHER = ("pack", "wanted", "publish")
 
 
 def asked(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser("tests.cuda", description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "step", nargs="?", default="all", choices=("all", *STEPS, "pack", "wanted"), help="all: one after another"
+        "step", nargs="?", default="all", choices=("all", *STEPS, *OTHER), help="all: one after another"
     )
     out = Path(os.environ.get("OUT") or BUILD / "cuda")
     parser.add_argument("--out", type=Path, default=out, help="where results are kept (default: $OUT, or _build/cuda)")
@@ -55,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if given.step == "wanted":
         wanted.write(given.out, given.chapters)
+        return 0
+    if given.step == "publish":
+        publish(given.out)
         return 0
     device = "cpu" if given.dry else given.device
     if device == "cuda" and not torch.cuda.is_available():
