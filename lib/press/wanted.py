@@ -106,7 +106,10 @@ def _lock(experiment: Recordable) -> _Lock:
 
 
 class _Took:
-    """Seconds of the runs that are recorded: of those that differ by the seed alone, and for so much work."""
+    """Seconds of the runs that are recorded: of those that differ by the seed alone, and for so much work.
+
+    A card's seconds say nothing of a processor's: only runs on what is here count.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._alike: dict[str, list[float]] = defaultdict(list)
@@ -114,6 +117,8 @@ class _Took:
         store = Store(folder)
         for path in store.paths():
             run = store.run(path)
+            if ("CPU" in run.provenance["device"]) == torch.cuda.is_available():
+                continue
             one, seconds = run.experiment, run.provenance["seconds"]
             self._alike[replace(one, seed=0).key].append(seconds)
             if isinstance(one, Experiment):

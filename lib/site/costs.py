@@ -115,7 +115,7 @@ def spent(folder: Path) -> list[tuple[str, str, str, str, float]]:
         run = store.run(path)
         data = getattr(run.experiment, "data", None)
         kind = KINDS.get(run.experiment.kind, run.experiment.kind)
-        seconds[kind, getattr(data, "name", "none"), place(run)].append(run.provenance["seconds"])
+        seconds[kind, getattr(data, "name", "–"), place(run)].append(run.provenance["seconds"])
     rows = [(*key, count(len(some), "run"), sum(some) / 3600) for key, some in seconds.items()]
     return sorted(rows, key=lambda row: -row[-1])
 

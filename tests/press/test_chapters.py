@@ -153,6 +153,7 @@ RECORDED = {
     "01": "smoke",
     "02": "paper",
     "03": "paper",
+    "04": "paper",
     "07": "paper",
     "16": "smoke",
 }  # the profile each chapter opens with; else cpu
