@@ -12,11 +12,8 @@ import hashlib
 import importlib
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -25,19 +22,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from filelock import FileLock
 
-from . import __version__, experiments
-from .experiments import Recordable, as_dict
+from . import experiments
+from .experiments import Recordable
 from .files import atomic, move_aside
-from .hardware import processor
 from .observe import Row
-from .paths import RECORDS, ROOT, data_folder
+from .paths import RECORDS, data_folder
 from .progress import say
+from .provenance import provenance_of
 from .runs import Run, Runs, code_of
 from .train import Machine
-from .words import count
 
 NO_NUMBERS = True
 MODES = ("", "record", "replay", "plan")
@@ -331,49 +326,7 @@ def run_now(
     made_by = code_of(experiment).id
     with machine.card():
         outcome = experiment.run(machine=machine, folder=folder, resume=resume, made_by=made_by, progress=progress)
-    return Run(experiment, history_frame(outcome.history), _provenance(experiment, machine, outcome), live=True)
-
-
-def _provenance(experiment: Recordable, machine: Machine, outcome: experiments.Outcome) -> dict[str, Any]:
-    code = code_of(experiment)
-    return {
-        "key": experiment.key,
-        "kind": experiment.kind,
-        "settings": as_dict(experiment),
-        "device": device_name(machine.resolve(), outcome.threads),
-        "compile": machine.compile,
-        "channels_last": machine.channels_last,
-        "tf32": machine.tf32,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(outcome.seconds, 1),
-        "versions": {
-            "book": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "identity": code.id,
-        "parts": dict(code.parts),
-        "commit": _commit(),
-    }
-
-
-def device_name(device: torch.device, threads: int) -> str:
-    """A name to print: the card's, or the processor's with the threads used."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{processor()} CPU ({count(threads, 'thread')})"
-
-
-@cache
-def _commit() -> str | None:
-    """The commit of this checkout, with "-dirty" if files differ from it; None where there is no git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
+    return Run(experiment, history_frame(outcome.history), provenance_of(experiment, machine, outcome), live=True)
 
 
 def kind_of(name: str) -> type[Recordable]:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..progress import say
-from ..records import Store, device_name, history_frame
+from ..provenance import device_name
+from ..records import Store, history_frame
 from ..runs import code_of
 from ..train import Machine
 

@@ -9,10 +9,9 @@ have been learnt and most of the wrong ones have not.
 
 import copy
 import hashlib
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ..gradients import all_logits
 from ..models import ModelConfig, build
 from ..progress import bar, say
 from ..train import Machine, TrainingDiverged
+from .averaging import Averaged
 
 NETWORKS = {  # of the recipe, by name
     "fcn": ModelConfig(widths=(256, 256)),
@@ -37,7 +37,6 @@ MOST_STEPS = 1000  # of an epoch: more samples make larger batches
 BATCH = 64
 LARGEST_BATCH = 1024
 CHUNK = 2**23  # numbers of which sums are taken at once, as float64
-LONGEST_AVERAGE = 0.99  # the share of the old average that a step keeps, at most
 SAME = 1e-6  # of their size: numbers that vary by less are one number, but for rounding
 STATE = 2  # what a checkpoint holds: one of another number is not continued
 SMALLEST = 8  # pixels a side that the network for colour images needs
@@ -363,43 +362,6 @@ def _set_torch_state(device: torch.device, state: Tensor) -> None:
         torch.cuda.set_rng_state(state, device)
     else:
         torch.set_rng_state(state)
-
-
-class Averaged:
-    """A network whose weights and buffers are means over about the last tenth of the steps, and over a hundred at most.
-
-    PyTorch's own `AveragedModel` copies its count of steps to the card, and reads it back, in every step.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.module, self.steps = copy.deepcopy(model), 0
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in the weights after another step."""
-        kept = min(LONGEST_AVERAGE, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
-        pairs = list(zip(_numbers(self.module), _numbers(model), strict=True))
-        floats = [(a, c) for a, c in pairs if a.is_floating_point()]
-        if floats and kept:
-            torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], 1 - kept)
-        for a, c in pairs:
-            if not (kept and a.is_floating_point()):  # BatchNorm counts its batches
-                a.copy_(c)
-        self.steps += 1
-
-    def state_dict(self) -> dict:
-        """The network's, and how many steps it is made of."""
-        return {"module": self.module.state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict) -> None:
-        """The reverse of `state_dict`."""
-        self.module.load_state_dict(state["module"])
-        self.steps = state["steps"]
-
-
-def _numbers(model: nn.Module) -> Iterator[Tensor]:
-    """Parameters and buffers."""
-    return (x.detach() for x in itertools.chain(model.parameters(), model.buffers()))
 
 
 def margin(h: Tensor, labels: Tensor) -> Tensor:

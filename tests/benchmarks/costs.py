@@ -20,7 +20,7 @@ from lib.models import ModelConfig
 from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paths import ROOT
-from lib.records import device_name
+from lib.provenance import device_name
 from lib.train import TrainConfig, run_epoch
 
 FILE = ROOT / "book" / "costs.json"

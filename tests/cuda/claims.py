@@ -39,9 +39,8 @@ def claims(settings: Settings, one: Experiment, machine: Machine, before: Result
     """Verdicts over three seeds, and which of them differ from those ``before``, in float32."""
     if settings.dry:
         one = replace(one, train=replace(one.train, epochs=3))
-    with Machine(tf32=False).card():
-        runs = Runs(run_now(replace(one, seed=s), machine=machine, folder=settings.data, resume=False, progress=False)
-                    for s in range(3))  # fmt: skip
+    runs = Runs(run_now(replace(one, seed=s), machine=machine, folder=settings.data, resume=False, progress=False)
+                for s in range(3))  # fmt: skip
     found = verdicts(runs, one.noise.noise_rate)
     changed = [name for name, outcome in found.items() if before and outcome != before["verdicts"][name]]
     return {"verdicts": found, "changed": ", ".join(changed) or "none", "met": not changed} | {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from statistics import median
 
 import pytest
 
@@ -35,18 +36,32 @@ def test_each_growth_is_measured_at_three_sizes_and_more():
 
 
 def test_a_core_and_a_card_are_compared_on_the_same_training():
-    """Each row's seconds are those of records that differ in seed and device alone."""
-    for what, n, seconds, on, m, fast in costs.beside():
-        assert min(n, m, seconds, fast) > 0, what
-        assert "CPU" not in on
+    """The widest comparison by hand: two layers of 512 on all sevens and nines, 400 epochs, noise rate .4."""
+    took = {True: [], False: []}
+    for path in RECORDS.glob("mnist79-512x512-lr0.1-*.parquet"):
+        told = read_record(path)[1]
+        alike = {name: told["settings"][name] for name in ("data", "noise", "model", "train")}
+        if alike == {
+            "data": {"name": "mnist", "classes": [7, 9]}, "noise": {"noise_rate": 0.4}, "model": {},
+            "train": {"lr": 0.1, "epochs": 400},
+        }:  # fmt: skip
+            took["CPU" in told["device"]].append(told["seconds"])
+    (row,) = [row for row in costs.beside() if row[0] == "FCN 512 × 512, MNIST 7 v 9, 400 epochs"]
+    assert row[1:3] == (len(took[True]), median(took[True]))
+    assert row[4:6] == (len(took[False]), median(took[False]))
 
 
 def test_what_a_card_missed_is_said():
-    card = costs.on_card(json.loads(costs.CARD.read_text(encoding="utf-8")))
-    told = costs.page()
-    for row in (*card["speeds"], *card["right"]):
-        (line,) = [line for line in told.splitlines() if line.startswith(f"| {row['what']} |")]
-        too_slow = "observing" in row and row["seconds"] + row["observing"] > row["goal"] and row["what"][:3] != "res"
-        too_far = "relative error" in row and row["relative error"] > row["goal"]
-        assert ("missed" in line) == (not row["met"])
-        assert row["met"] or too_slow or too_far or row["seconds"] > row["goal"]
+    """Whatever the file says was met: seconds and errors against their goals."""
+    told = json.loads(costs.CARD.read_text(encoding="utf-8"))
+    page = costs.page()
+    for name, row in (told["rates"] | told["correct"]).items():
+        if "goal" not in row or not ("share" in row or "relative error" in row):
+            continue
+        with_observing = name.startswith(("fcn", "cnn"))
+        reached = row.get(
+            "relative error", row["seconds"] + (row["observing"] if with_observing and "share" in row else 0)
+        )
+        missed = reached > row["goal"] and row.get("of the matrix rate", 0) < 0.35
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+        assert ("missed" in line) == missed, name
