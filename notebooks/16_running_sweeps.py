@@ -42,7 +42,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import experiments, paths, records, words
+from lib import experiments, paths, provenance, words
 
 chapters.check_parameters("16_running_sweeps", globals())
 count = chapters.default(seeds, 3)
@@ -111,7 +111,7 @@ for store, workers in (("one", 1), ("two", 2)):
     beyond = seconds - [mark["compute"] for mark, _ in marks[store].values()]
     perminute = f"{60 * workers / seconds.mean():.1f}"
     rows.append([str(workers), f"{seconds.mean():.1f} s", claims.spread(beyond) + " s", perminute])
-processor = records.device_name(experiments.Machine("cpu").resolve(), 1)
+processor = provenance.device_name(experiments.Machine("cpu").resolve(), 1)
 show.markdown(f"Measured on {words.count(os.cpu_count(), 'core')}, each worker on {processor}:")
 show.table(
     rows, ["workers", "a point, mean", "beyond its cells, mean [least, most]", "points a minute, all workers busy"]
