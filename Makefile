@@ -6,7 +6,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= -c requirements-tested.txt
 RUN := .venv/bin/python
 
-.PHONY: help install book test test-all bench cuda lab clean
+.PHONY: help install book pdf test test-all bench cuda lab clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ install: .venv/installed  ## make .venv and install the book into it
 
 book: install  ## run every chapter live at smoke, build the site, say where it is
 	$(RUN) -m lib book
+
+pdf: book  ## the whole book as one PDF (needs Chromium)
+	$(RUN) -m lib pdf
 
 test: install  ## lint, import contract, unit and notebook tests, chapters live that changed
 	$(RUN) -m lib test

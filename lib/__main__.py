@@ -121,6 +121,16 @@ def book(repository: str | None, branch: str, commit: str, jobs: int) -> None:
     print(f"\nClaims, checked live:\n{summary(claims)}\n\nThe book: {index}")
 
 
+@verb("pdf")
+@click.option("--output", type=PATH, help="Of the file (default: _build/book.pdf).")
+def pdf(output: Path | None) -> None:
+    """Print the built book as one PDF; needs Chromium."""
+    from .paths import BUILD
+    from .site.pdf import make_pdf
+
+    print(make_pdf(BUILD / "html", output or BUILD / "book.pdf"))
+
+
 @verb("run")
 @click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
 @click.option("--profile", default="smoke", show_default=True, help="One that the chapter has, see `parameters`.")

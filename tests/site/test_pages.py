@@ -8,6 +8,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pikepdf
 import pytest
 
 from lib.paths import BUILD, NOTEBOOKS, ROOT
@@ -15,6 +16,8 @@ from lib.press import chapters
 from lib.press.claims import claims_of
 from lib.site import build, ledger
 from lib.site.build import Published
+from lib.site.criteria import title
+from lib.site.pdf import make_pdf
 from tests.site.browser import CHROMIUM, browser
 
 pytestmark = pytest.mark.slow
@@ -259,3 +262,52 @@ def test_axe_finds_nothing_serious_on_any_page(built, tmp_path, axe, theme):
             if wrong := page.evaluate(RUN_AXE):
                 found[path.stem] = wrong[:5]
     assert found == {}
+
+
+@pytest.fixture(scope="module")
+def printed(built, tmp_path_factory):
+    """The whole book as a PDF."""
+    if not CHROMIUM:
+        pytest.skip("needs Chromium")
+    return make_pdf(built, tmp_path_factory.mktemp("pdf") / "book.pdf")
+
+
+def test_the_printed_book_has_every_page_and_is_not_large(printed):
+    assert printed.stat().st_size < 20_000_000
+    with pikepdf.open(printed) as pdf, pdf.open_outline() as outline:
+        titles = [" ".join(entry.title.split()) for entry in headings(outline.root)]
+    for page in chapters.names():
+        heading = title(page)
+        assert any(one.endswith(heading) for one in titles), heading
+
+
+def test_links_of_the_printed_book_lead_to_places_within_it(printed):
+    with pikepdf.open(printed) as pdf:
+        links = [one for page in pdf.pages for one in page.get("/Annots", []) if one.get("/Subtype") == "/Link"]
+        outside = [str(one.A.URI) for one in links if "/A" in one and "/URI" in one.A]
+        named = {str(name) for name in pdf.Root.get("/Dests", {})}
+        within = [str(one.Dest) for one in links if "/Dest" in one]
+    assert len(within) > 300
+    assert set(within) <= named
+    assert len(outside) > 10
+    assert [one for one in outside if not one.startswith("https://")] == []
+
+
+@needs_chromium
+def test_nothing_of_the_printed_book_is_wider_than_its_page(printed, built, tmp_path):
+    wide = """[...document.querySelectorAll('pre, table, img, .katex-display, p')]
+        .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+        .map((one) => one.closest('article').id + ': ' + one.outerHTML.slice(0, 100))"""
+    with browser(tmp_path) as page:
+        page.size(680)  # a sheet's 180 mm between its margins
+        page.send("Emulation.setEmulatedMedia", media="print")
+        page.open((built.parent / "pdf" / "book.html").as_uri())
+        page.until("document.documentElement.dataset.math === 'set'")
+        assert page.evaluate(wide) == []
+
+
+def headings(entries):
+    """All entries of an outline, those below others too."""
+    for entry in entries:
+        yield entry
+        yield from headings(entry.children)
