@@ -65,6 +65,8 @@ KINDS = {
     "published": "suspects.published:PublishedSuspects",
     "human training": "suspects.human:HumanTraining",
     "human finders": "suspects.human:HumanFinders",
+    "human margins": "suspects.human_heads:HumanMargins",
+    "human correction": "suspects.human_heads:HumanCorrection",
 }
 
 

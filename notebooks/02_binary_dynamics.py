@@ -16,12 +16,14 @@
 # # Binary dynamics: how clean-priority learning begins and ends
 #
 # Why does a network that is shown wrong labels learn the right ones first, and why does it stop doing so? The paper's
-# theory for two classes (§ 4) says that the gradient of the mislabelled samples is a shortened, reversed copy of the
-# gradient of the clean ones. Training therefore follows the clean labels at a smaller step, until the copy has grown to
-# full length. This chapter draws Figures 5, 6 and 11 (left) of the paper on sevens and nines of MNIST, and checks
-# Assumption 4.1, Equation 10, Proposition 4.2 and Theorems 4.4 and 4.5. In short: what the paper describes does happen,
-# with three corrections. With mini-batches it is not monotone; the reason given for the central assumption does not
-# hold; and the equivalence with noise-free training, in direction and in step length, is lost well before the early
+# theory for two classes (§ 4) says that the gradient of the mislabelled (*noisy*) samples is a shortened, reversed
+# copy of the gradient of the rightly labelled (*clean*) ones. Training therefore follows the clean labels with a
+# smaller step, until the copy has grown to full length. This chapter draws Figures 5, 6 and 11 (left) of the paper on
+# sevens and nines of MNIST, and checks Assumption 4.1, Equation 10, Proposition 4.2 and Theorems 4.4 and 4.5. In
+# short: the network does learn the clean labels first, and stops doing so when the two gradients are about equally
+# long. Three statements need correction. With mini-batches the lead of the clean gradient does not fade
+# monotonically. The two gradients stay opposite, but not for the reason that the paper gives. And training on noisy
+# labels stops being equivalent to training on true labels, in direction and in step length, well before the early
 # stop.
 
 # %% tags=["hide-input"]
@@ -97,9 +99,14 @@ assert (fit.at_early_stop("clean_residual") < start).all(), (
 # %% [markdown]
 # ## The early stage and the later stage (Figure 5)
 #
-# Before the early stopping point (dashed line; we take the epoch of least test error) the error on the clean subset
-# falls while the error on the noisy subset *rises*, from a guess towards 1 (§ 4.1). Afterwards the noisy subset is
-# learnt too, and the test error suffers (§ 4.2).
+# The *early stop* (dashed line) is the epoch of least test error. Before it, the paper says, the error on the clean
+# subset falls while the error on the noisy subset *rises*, from a guess towards 1 (§ 4.1). Afterwards the noisy
+# subset is learnt too, and the test error suffers (§ 4.2). The *residual* of a sample is the distance $|f(w;x) - y|$
+# of the output from the label.
+#
+# Some claims say "keeps falling" or "monotonically". They are judged by the *net change over the sum of all changes*
+# between epochs: 1 if every epoch goes the same way, 0 if the ups and downs cancel. The larger and the smaller step
+# are two learning rates.
 
 # %% figure="fig-binary-errors" tags=["hide-input"]
 fig, (errors, residuals, totals) = figures.panels(3)
@@ -149,7 +156,7 @@ rise = {
 rising = {name: some.each(lambda run: readings.steadiness(run.until_stop("noisy_residual"))) for name, some in pairs}
 ledger.check(
     "noisy-residual-rises",
-    says="In the early stage the mean residual of the noisy subset rises, and does so monotonically, at either step.",
+    says="In the early stage the mean residual of the noisy subset rises, and rises monotonically, at either step.",
     source="§ 4.1, Fig. 5 middle",
     figure="fig-binary-errors",
     measured={
@@ -202,25 +209,26 @@ show.markdown(
 )
 
 # %% [markdown]
-# Two of these claims say "keeps falling" or "monotonically". They are judged by the *net change over the sum of all
-# changes*: 1 if every epoch goes the same way, 0 if the ups and downs cancel. After the early stop the error on the
-# clean subset does end lower, but it does not fall steadily: while the network fits the wrong labels it loses some of
-# the right ones, and single epochs spike far above. The mean residual $|f(w;x)-y|$ follows the error on both subsets.
-# That it is lower on the clean subset at the early stop than at the start follows from choosing the epoch of least test
-# error, so the opening cell asserts it and no claim judges it.
+# After the early stop the error on the clean subset does end lower, but it does not fall steadily. While the network
+# fits the wrong labels it loses some of the right ones, and in single epochs the error is far above its value at the
+# stop. The mean residual follows the error on both subsets. No claim asks whether the clean residual is lower at the
+# early stop than at the start: this follows from choosing the epoch of least test error (the opening cell asserts
+# it).
 
 # %% [markdown]
 # ## How it was made
 #
-# Three trainings give the figures of this chapter, each over several seeds. A seed draws which labels are wrong, the
-# weights at the start, the order of the images, and which images are used where a profile uses only a part of them
-# (`paper` uses all):
+# The figures come from three trainings, each over several seeds. A seed draws which labels are wrong, the weights at
+# the start, the order of the images, and, where a profile uses only a part of the images, which ones (`paper` uses
+# all):
 #
 # - **fit**: mini-batch SGD at a learning rate at which every label is learnt in the end. It is the *larger step* of the
 #   figures.
 # - **slow**: a smaller learning rate, the *smaller step*, so that the early stage has many epochs to look at.
-# - **theory**: full-batch gradient descent (Eq. 4 to the letter) in the NTK parameterisation, with an antisymmetric
-#   initialisation so that $f(w_0) = 1/2$ exactly, as Theorems 4.4 and 4.5 assume.
+# - **theory**: full-batch gradient descent, exactly as in Eq. 4, in the setting of Theorems 4.4 and 4.5. The network
+#   has the NTK parameterisation (weights from $N(0,1)$, and a factor $1/\sqrt m$ on each hidden layer of $m$
+#   neurons). Its initialisation is antisymmetric, the difference of two equal copies, so that $f(w_0) = 1/2$ exactly
+#   at the initial weights $w_0$.
 #
 # The profile `paper` uses all 12,214 images and the paper's network, 784-512-512-1; `cpu` uses a part of the images;
 # `smoke` uses the small digits of scikit-learn and trains while you wait.
@@ -232,8 +240,8 @@ for name, some in runs.items():
 # %% [markdown]
 # ## Subset losses (Figure 11, left)
 #
-# § 4.1 and Appendix C.2 say the same of the losses: the loss on the noisy subset rises in the early stage and falls
-# later. The test loss should fall up to the early stop.
+# § 4.1 and Appendix C.2 say of the losses what was said of the errors: the loss on the noisy subset rises in the
+# early stage and falls later. The test loss should fall up to the early stop.
 
 # %% figure="fig-binary-losses" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3)
@@ -274,12 +282,13 @@ ledger.check(
 # %% [markdown]
 # ## The dominance of the clean gradient fades (Figure 6)
 #
-# For each class $c$, $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are sums of sample-wise gradients over the clean and the
-# mislabelled samples whose *true* class is $c$ (§ 3.2). The theory says that the ratio of their lengths begins at the
-# ratio of the counts, $(1-\delta)/\delta$ (Eq. 8), and falls monotonically to about 1 at or before the early stop
-# (Theorem 4.5, Fig. 6). The gradients are exact, over the whole training set, after every epoch. The figure ends at the
-# early stop. [Chapter 9](09_tempered_overfitting.ipynb) shows what follows: the mean over the classes stays at 1 until
-# the labels are fitted, and single classes swing around it.
+# For each class $c$, $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are the sums of the sample-wise gradients over the clean
+# and the mislabelled samples whose *true* class is $c$ (§ 3.2). The theory says that the ratio of their lengths
+# begins at the ratio of the counts, $(1-\delta)/\delta$ (Eq. 8), with $\delta$ the noise rate, and falls
+# monotonically to about 1 at or before the early stop (Theorem 4.5, Fig. 6). After every epoch we compute these
+# gradients exactly, over the whole training set. The figure shows one seed, because a mean over seeds would hide the
+# swings, and ends at the early stop. [Chapter 9](09_tempered_overfitting.ipynb) shows what follows: the mean over the
+# classes stays at 1 until the labels are fitted, and single classes swing around it.
 
 # %% figure="fig-binary-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
@@ -344,16 +353,17 @@ ledger.check(
 )
 
 # %% [markdown]
-# The ratio starts and ends where the paper says, but it does not fall monotonically. In each class it goes up in about
-# every third epoch, because the two classes swing against each other. Their mean falls smoothly until it is close to 1
-# and then, in the last flat stretch before the early stop, also rises by small steps. With the full batch, for which
-# the theorem is proved, the ratio is monotone (see below).
+# The ratio starts and ends where the paper says, but it does not fall monotonically. The ratio of a single class goes
+# up in many epochs, because the two classes swing against each other. Their mean falls smoothly until it is close to
+# 1 and then, in the last flat stretch before the early stop, also rises by small steps. With the full batch, for
+# which the theorem is proved, the ratio is monotone (see below).
 #
 # ## One direction (Assumption 4.1), and the reason given for it
 #
 # The theory assumes that up to some time $T$ the noisy gradient is an exact negative multiple of the clean one,
 # $g_{noise}^{(c)} = -\alpha_t\, g_{clean}^{(c)}$ with $0 < \alpha_t < 1$. The paper's reason (§ 4.1, Remark 3.3) is
-# that a wide network's model derivatives $\nabla h$ hardly change during training. We measure both.
+# that in a wide network the model derivatives $\nabla h$, the derivatives of the logit $h$ with respect to the
+# weights, hardly change during training. We measure both.
 
 # %% figure="fig-binary-assumption" tags=["hide-input"]
 fig, (opposite, constant) = figures.panels(2, height=2.4)
@@ -412,19 +422,21 @@ ledger.check(
 )
 
 # %% [markdown]
-# The assumption holds closely; the reason given for it does not. By the early stop the derivatives of the paper's
-# network have turned far away from their start, and clean and noisy gradients have turned *together*. They do so
-# because both subsets hold the same kind of images: whatever the mean derivative of a class becomes, it is the same for
-# both. In the theory's own setting, NTK parameterisation and small steps, the derivatives stay nearly constant.
+# The assumption holds closely, except that at the larger step $\alpha_t$ of a single class can pass 1 before
+# the early stop. The reason given for it does not hold. By the early stop the derivatives of the paper's network have
+# turned far away from their start, and the clean and noisy gradients have turned *together*. They do so because both
+# subsets hold the same kind of images: whatever the mean derivative of a class becomes, it is the same for both. In
+# the theory's own setting, with NTK parameterisation and small steps, the derivatives stay nearly constant.
 #
 # ## The update, as if there were no noise (Equation 10, Proposition 4.2)
 #
-# Let $\hat g^{(c)}$ be the gradient of class $c$ with all its true labels. The paper concludes from Assumption 4.1 that
-# $g_{clean}^{(c)} = \hat g^{(c)} / (1 + \alpha_t)$ (Eq. 10), and so that a step on the noisy data is a step on the true
-# labels with the learning rate $\eta' = \eta\,(1-\alpha_t)/(1+\alpha_t)$ (Prop. 4.2). Equation 10 takes the distances
-# of the output $f$ from the true label $\hat y$ and from the given label $y$ to be equal on noisy samples,
-# $|f - \hat y| = |f - y|$. They are equal at the start, where $f = 1/2$, and differ later. Counting samples instead
-# gives $g_{clean}^{(c)} = (1-\delta)\,\hat g^{(c)}$ and $\eta' = \eta\,(1-\delta)(1-\alpha_t)$.
+# Let $\hat g^{(c)}$ be the gradient of class $c$ computed with the true labels of all its samples. From Assumption
+# 4.1 the paper concludes that $g_{clean}^{(c)} = \hat g^{(c)} / (1 + \alpha_t)$ (Eq. 10). A step on the noisy data
+# would then be a step on the true labels with the learning rate $\eta' = \eta\,(1-\alpha_t)/(1+\alpha_t)$ in place of
+# $\eta$ (Prop. 4.2). Equation 10 takes the output $f$ of a noisy sample to be as far from the true label $\hat y$ as
+# from the given label $y$, $|f - \hat y| = |f - y|$. That is so at the start, where $f = 1/2$, and not later.
+# Counting samples gives other formulas: $g_{clean}^{(c)} = (1-\delta)\,\hat g^{(c)}$ and
+# $\eta' = \eta\,(1-\delta)(1-\alpha_t)$. The figure compares both with the measured values.
 
 # %% figure="fig-binary-update" tags=["hide-input"]
 until = int(max(slow.early_stops))
@@ -464,7 +476,7 @@ first_quarter = slow.each(lambda run: run.until_stop("cos_truth")[: max(1, run.e
 at_stop = slow.at_early_stop("cos_truth")
 ledger.check(
     "update-direction-at-first",
-    says="The gradient on the noisy data has the direction of the gradient on the true labels: at the beginning.",
+    says="At the beginning the gradient on the noisy data has the direction of that on the true labels.",
     source="Prop. 4.2, Eq. 12",
     figure="fig-binary-update",
     measured={"mean cosine over the first quarter of the early stage": first_quarter},
@@ -472,7 +484,7 @@ ledger.check(
 )
 ledger.check(
     "update-direction-to-the-stop",
-    says="… and throughout the early stage.",
+    says="Throughout the early stage the gradient on the noisy data has the direction of that on the true labels.",
     source="Prop. 4.2, § 4.1",
     figure="fig-binary-update",
     measured={"cosine at the early stop": at_stop},
@@ -522,14 +534,17 @@ ledger.check(
 )
 
 # %% [markdown]
-# Within each class the direction is kept almost exactly (the cosine of Equation 10); the sum over the classes loses it.
-# A likely reason is that the proposition takes one $\alpha_t$ for both classes. Where the two values differ and the
-# classes' gradients nearly cancel, the small difference decides where the sum points.
+# Counting samples describes the measured lengths; Equation 10 and the factor of Proposition 4.2 do not. The direction
+# is kept almost exactly within each class, but not in the sum over the classes, which is what training follows. A
+# likely reason is that the proposition takes one $\alpha_t$ for both classes. Where the two values differ and the
+# gradients of the two classes nearly cancel, the small difference decides where the sum points.
 #
 # ## Losses and dominance, step by step (Theorems 4.4 and 4.5)
 #
-# In the theory's own setting (full batch, NTK parameterisation, $f(w_0)=1/2$): each step lowers the loss of the clean
-# subset and raises that of the noisy one (Theorem 4.4), and $\alpha_t$ grows (Theorem 4.5).
+# In the theory's own setting (full batch, NTK parameterisation, $f(w_0)=1/2$) each step lowers the loss of the clean
+# subset and raises that of the noisy one (Theorem 4.4), and $\alpha_t$ grows (Theorem 4.5). At the paper's scale both
+# theorems hold in every step of every seed. The lower panel shows $\alpha$ for each class and for the gradients
+# summed over the classes.
 
 # %% figure="fig-binary-theorems" tags=["hide-input"]
 fig, (losses, alpha) = figures.panels(2, height=2.4)
@@ -587,9 +602,10 @@ ledger.check(
 # %% [markdown]
 # ## A proxy that misleads
 #
-# An earlier notebook by others used a cheaper stand-in for the ratio of gradient lengths: the sum of the clean samples'
-# losses over that of the noisy ones. The stand-in misleads. At the start all losses are equal, so it gives the ratio of
-# the counts whatever the gradients do; later it falls further than the true ratio.
+# It is cheaper to compute losses than gradients. An earlier notebook by others therefore replaced the ratio of
+# gradient lengths by a ratio of losses, summed over the clean and over the noisy samples. This stand-in misleads. At
+# the start all losses are equal, so it gives the ratio of the counts whatever the gradients do. Later it falls
+# further than the true ratio.
 
 # %% figure="fig-binary-proxy" tags=["hide-input"]
 table = fit.table.copy()
@@ -611,7 +627,7 @@ proxies = np.array([proxy[run.experiment.seed].loc[run.early_stop] for run in fi
 ratios = fit.at_early_stop("ratio")
 ledger.check(
     "loss-proxy",
-    says="Sums of losses stand in for the lengths of the subset gradients.",
+    says="The ratio of summed losses can stand in for the ratio of gradient lengths.",
     source="earlier notebook, not the paper",
     figure="fig-binary-proxy",
     measured={"losses, at the early stop": proxies, "gradients": ratios},
@@ -626,9 +642,10 @@ ledger.check(
 # - The paper leaves learning rate, momentum, initialisation, pixel scale and stopping rule open. We take the
 #   configuration in the folded cell at the top, PyTorch's default initialisation, pixels in [0, 1], and the epoch of
 #   least test error.
-# - Its captions say $\delta = 0.4$ for Figures 5 and 6, its Appendix B says 30 %. The ratio of 1.5 that its text reads
-#   off Figure 6 is $(1-\delta)/\delta$ for 0.4, so we use 0.4. Exactly that share of each class is flipped.
-# - It writes one $\alpha_t$ for both classes. We report each class, their geometric mean, and the ratio of the sums.
+# - The captions of Figures 5 and 6 say $\delta = 0.4$, Appendix B says 30 %. The ratio of 1.5 that the text reads off
+#   Figure 6 is $(1-\delta)/\delta$ for 0.4, so we use 0.4. Exactly that share of each class is flipped.
+# - The paper writes one $\alpha_t$ for both classes. We report each class, their geometric mean, and the ratio of the
+#   sums.
 #
 # ## Try it yourself
 #
@@ -637,8 +654,8 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# The ratio begins at 4 and reaches the neighbourhood of 1 late or not at all before the early stop: with fewer wrong
-# labels the clean side stays in command for longer. The noisy subset's error rises all the same.
+# The ratio begins at 4. Before the early stop it comes near 1 late or not at all: with fewer wrong labels the clean
+# side keeps its lead for longer. The noisy subset's error rises all the same.
 #
 # </details>
 #
@@ -661,9 +678,12 @@ ledger.check(
 #
 # ## What to take away
 #
-# - Up to the early stop the noisy gradient points against the clean one almost exactly, and for most of that time it is
-#   the shorter of the two. The core of the theory stands.
-# - The two gradients stay opposite because both subsets hold the same kind of images, not because the network's
-#   derivatives stand still.
-# - Training on noisy labels is equivalent to training on true labels, at a smaller step, only in the first part of the
-#   early stage; the equivalence is gone well before the early stop.
+# - Up to the early stop the noisy gradient points against the clean one almost exactly, and for most of that time it
+#   is the shorter of the two. The core of the theory stands.
+# - The two gradients stay opposite because both subsets hold the same kind of images. The network's derivatives need
+#   not stand still for that, and they do not.
+# - Training on noisy labels is equivalent to training on true labels, at a smaller step, only in the first part of
+#   the early stage. Well before the early stop this equivalence is lost.
+# - If you watch the balance of the two gradients in a training of your own, measure their lengths class by class, and
+#   do not replace them by losses. The ratio of one class in one epoch says little, because the classes swing; look at
+#   their mean.

@@ -15,13 +15,15 @@
 # %% [markdown]
 # # Directions of the model derivative
 #
-# Why should samples of one class pull a network the same way? § 3.1 of the paper answers with geometry. At
-# initialisation the angle between the model derivatives $\nabla h(w_0;x)$ and $\nabla h(w_0;z)$, the derivatives of the
-# output by the weights, is a fixed function of the angle between the inputs $x$ and $z$ (Theorem 3.1), and up to right
-# angles it grows with that angle (Corollary 3.2). This chapter derives the function anew, checks it in two independent
-# ways, follows it into deeper networks (Figure 2) and to two clusters (Figure 3), and trains wide networks to see
-# whether it lasts (Remark 3.3). In short: the theorem is right, and in its own parameterisation it holds during
-# training, the better the wider the network is. Deeper networks keep the order of the angles but not their size.
+# Why should samples of one class pull a network the same way? § 3.1 of the paper answers with geometry. Let $h(w;x)$
+# be the network's output before the sigmoid, the logit, and $\nabla h(w_0;x)$ its derivative with respect to the
+# weights, the *model derivative*, at the initial weights $w_0$. The angle between the model derivatives of two inputs
+# $x$ and $z$ is a fixed function of the angle between the inputs (Theorem 3.1). Up to right angles it grows with that
+# angle (Corollary 3.2), so similar inputs have similar derivatives. This chapter derives the function anew, checks it
+# in two independent ways, follows it into deeper networks (Figure 2) and to two clusters (Figure 3), and trains wide
+# networks to see whether it lasts (Remark 3.3). In short: the theorem is right. In the parameterisation for which it
+# is proved it also holds during training, the better the wider the network is. Deeper networks keep the order of the
+# angles but not their size.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -106,7 +108,8 @@ def degrees(cosines):
 # $$\theta_h = \theta_d \quad\text{(linear)}, \qquad
 # \cos\theta_h = \frac{\pi-\theta_d}{\pi}\cos\theta_d + \frac{1}{2\pi}\sin\theta_d \quad\text{(ReLU)}.$$
 #
-# In networks of finite width $m$ the error of $\cos\theta_h$ should shrink like one over the square root of $m$:
+# In networks of finite width $m$ (neurons in the hidden layer) the error of $\cos\theta_h$ should shrink like
+# $1/\sqrt m$:
 
 
 # %% figure="fig-derivative-widths" tags=["hide-input"]
@@ -141,8 +144,8 @@ show.figure(fig)
 show.markdown(f"*{runs['theorem, relu'].provenance_line()}.*")
 
 # %% [markdown]
-# A second check needs no network at all. It draws a million random neurons (`smoke`: 100,000) and takes the two
-# expectations of which the formula is made (derived below) as plain means:
+# A second check needs no network at all. The formula is a sum of two expectations over random neurons (derived
+# below). We draw a million neurons (`smoke`: 100,000) and estimate both by plain averages:
 
 
 # %%
@@ -232,19 +235,20 @@ show.markdown(
 )
 
 # %% [markdown]
-# The theorem is about infinite width, and single networks scatter around it. For the linear network the standard
-# deviation of the cosine at right angles is $1/(2\sqrt m)$, so the largest of many errors can be a multiple of that
-# even at the largest width. The scatter shrinks at the predicted rate, and the mean over networks has no visible bias.
+# The theorem is about infinite width, and single networks scatter around it. The scatter shrinks with the width at
+# the predicted rate, and the mean over networks has no visible bias. For the linear network the standard deviation of
+# the cosine at right angles is $1/(2\sqrt m)$. The largest of many errors can be several times that, even at the
+# largest width.
 
 # %% [markdown]
 # ## How it was measured, and where the formula comes from
 #
 # The networks have the paper's parameterisation (Eqs. 6 and 7): weights from $N(0,1)$, no biases, and a factor
-# $1/\sqrt m$ on each hidden layer of $m$ neurons. The inputs are points on the unit circle. Both angles lie in [0°,
-# 180°] (the paper lets the angle of a *point* run to 360°). The inner products of all pairs of derivatives are computed
-# layer by layer, from the inputs of each layer and the derivatives passed back to it, so that no gradient is ever
-# stored, whatever the width. A seed draws the weights; for the clusters it also draws the points, and for the trained
-# networks the images, the wrong labels and the order of the images.
+# $1/\sqrt m$ on each hidden layer of $m$ neurons. This is the NTK parameterisation. The inputs are points on the unit
+# circle. Both angles lie in [0°, 180°], while the paper lets the angle of a *point* run to 360°. The inner products
+# of all pairs of derivatives are computed layer by layer, from the inputs of each layer and the derivatives passed
+# back to it, so that no gradient has to be stored, whatever the width. A seed draws the weights; for the clusters it
+# also draws the points, and for the trained networks the images, the wrong labels and the order of the images.
 #
 # <details><summary>A derivation of our own, from the arc-cosine kernels</summary>
 #
@@ -273,12 +277,12 @@ show.markdown(
 # </details>
 
 # %% [markdown]
-# ## The step of the proof (Lemma A.2)
+# ## A step of the proof (Lemma A.2)
 #
-# The proof of the linear case rests on a matrix $A$ of $m\times d$ standard normal entries: $\frac1m A^\top A$ tends to
-# the identity (Lemma A.2). Its own proof (Appendix A.3, Eq. 28) gives the variances, $1/m$ beside the diagonal and
-# $2/m$ on it. Draws of 1,000 matrices of each height (`smoke`: 300), with $d = 2$ as on our circle, confirm both
-# variances.
+# The proof of the linear case rests on a matrix $A$ of $m\times d$ standard normal entries, for $m$ neurons and $d$
+# inputs: $\frac1m A^\top A$ tends to the identity as $m$ grows (Lemma A.2). Its proof, in Appendix A.3 (Eq. 28),
+# gives the variances of the entries, $2/m$ on the diagonal and $1/m$ beside it. We draw 1,000 matrices of each height
+# $m$ (`smoke`: 300), with $d = 2$ as on our circle. They confirm both variances.
 
 # %% figure="fig-derivative-lemma" tags=["hide-input"]
 heights = (64, 256, 1024) if profile == "smoke" else (64, 256, 1024, 4096)
@@ -342,9 +346,9 @@ ledger.check(
 # %% [markdown]
 # ## Shallow and deep (Figure 2)
 #
-# The paper plots $\theta_h$ over $\theta_d$ for networks of 2, 3 and 5 layers of weights and concludes three things:
-# the curves of two layers match the theorem, the curves of linear networks are indistinguishable, and the same *or a
-# similar* relation holds in deeper networks.
+# The paper plots $\theta_h$ against $\theta_d$ for networks of 2, 3 and 5 layers of weights and concludes three
+# things. The curves of two layers match the theorem; those of linear networks of any depth are indistinguishable; and
+# the same *or a similar* relation holds in deeper networks.
 
 
 # %% figure="fig-derivative-depth" tags=["hide-input"]
@@ -376,7 +380,7 @@ show.markdown(f"*{runs['5 layers, relu'].provenance_line()} (5 layers, ReLU; the
 
 # %% tags=["hide-input"]
 def off_by(n: int, activation: str) -> list[float]:
-    """Rms deviation of θ_h from the theorem's up to 90 degrees, over all base points, in that of a flat curve."""
+    """Rms deviation of θ_h from the theorem's up to 90 degrees, over all base points, over that of a flat curve."""
     found = []
     for run in runs[f"{n} layers, {activation}"]:
         near = run.history[run.history["theta_d"] <= 90]
@@ -392,7 +396,7 @@ ledger.check(
     says="The curves of the two-layer networks match the theorem.",
     source="§ 3.1, Fig. 2",
     figure="fig-derivative-depth",
-    measured={f"rms deviation in that of a flat curve, {name}": values for name, values in two.items()},
+    measured={f"rms deviation over that of a flat curve, {name}": values for name, values in two.items()},
     parts={name: rule.equal(values, 0, 1, no_relation) for name, values in two.items()},
 )
 linear_deep = {f"{n} layers": off_by(n, "linear") for n in (3, 5)}
@@ -401,7 +405,7 @@ ledger.check(
     says="The curves of linear networks of 2, 3 and 5 layers are not distinguishable.",
     source="§ 3.1, footnote 2",
     figure="fig-derivative-depth",
-    measured={f"rms deviation in that of a flat curve, {name}": values for name, values in linear_deep.items()},
+    measured={f"rms deviation over that of a flat curve, {name}": values for name, values in linear_deep.items()},
     parts={name: rule.equal(values, 0, 1, no_relation) for name, values in linear_deep.items()},
 )
 relu_deep = {f"{n} layers": off_by(n, "relu") for n in (3, 5)}
@@ -410,22 +414,23 @@ ledger.check(
     says="The same or a similar relation still holds for deep ReLU networks, of 3 and of 5 layers.",
     source="§ 3.1, Fig. 2",
     figure="fig-derivative-depth",
-    measured={f"rms deviation in that of a flat curve, {name}": values for name, values in relu_deep.items()},
+    measured={f"rms deviation over that of a flat curve, {name}": values for name, values in relu_deep.items()},
     parts={name: rule.about(values, 0, 1, no_relation) for name, values in relu_deep.items()},
 )
 
 # %% [markdown]
-# Deep ReLU networks change the curve, and the deeper they are, the more: it rises more steeply for similar inputs and
-# is flatter for dissimilar ones. The paper's argument needs less than the curve, however. It needs only that the order
+# In ReLU networks depth changes the curve, and more depth changes it more: it rises more steeply for similar inputs
+# and is flatter for dissimilar ones. But the paper's argument does not need the curve. It needs only that the order
 # is kept.
 #
 # ## Similar inputs, similar derivatives (Corollary 3.2)
 #
 # Up to right angles, a larger $\theta_d$ means a larger $\theta_h$. We follow every network around the circle from
-# eight base points and count the steps in which $\theta_h$ goes down. Beyond 90° the corollary promises nothing, and
-# rightly so: the closed form itself has a maximum there. Linear networks cannot violate the order on a circle, because
-# their inner product is $x^\top M z$ with one positive definite matrix $M$, a circle seen at a slant. The figure shows
-# them, and no claim judges them.
+# eight base points and count the steps in which $\theta_h$ goes down. Beyond 90° the corollary promises nothing:
+# there the closed form itself reaches a maximum. Linear networks keep the order on a circle whatever their weights,
+# because the inner product of their derivatives is $x^\top M z$ with a positive definite matrix $M$, and such a
+# stretching of the plane changes angles but not their order. So the figure shows linear networks, but no claim judges
+# them.
 
 
 # %% figure="fig-derivative-corollary" tags=["hide-input"]
@@ -499,14 +504,15 @@ ledger.check(
 )
 
 # %% [markdown]
-# A finite network has only a sample of the neurons that the theorem averages over, so its $\theta_h$ may fall by small
-# amounts where the theorem's rises. All networks are judged by one measure: the net rise of $\theta_h$ over the sum of
-# all its changes, which is 1 if no step falls.
+# A finite network has only a sample of the neurons that the theorem averages over, so its $\theta_h$ may fall by
+# small amounts where the theorem's rises. All networks are judged by one measure: the net rise of $\theta_h$ divided
+# by the sum of all its changes, which is 1 if no step falls. The order survives depth: falling steps are rare, and
+# those of more than a degree rarer still.
 #
-# The appendix puts the corollary a second way (Corollary A.3, part 1): if $\theta_d \ll 1$ then $\theta_h \ll 1$. That
-# is true, but for the ReLU $\theta_h$ vanishes slowly: the Taylor expansion $\cos\theta_h \approx 1-\theta_d/2\pi$
-# gives $\theta_h\approx\sqrt{\theta_d/\pi}$. To make $\theta_h$ ten times smaller, $\theta_d$ must be a hundred times
-# smaller.
+# The appendix puts the corollary a second way (Corollary A.3, part 1): if $\theta_d \ll 1$ then $\theta_h \ll 1$.
+# That is true, but for the ReLU $\theta_h$ vanishes slowly. The Taylor expansion
+# $\cos\theta_h \approx 1-\theta_d/2\pi$ gives $\theta_h\approx\sqrt{\theta_d/\pi}$: for a $\theta_h$ ten times
+# smaller, $\theta_d$ must be a hundred times smaller.
 
 # %% figure="fig-derivative-small" tags=["hide-input"]
 import torch
@@ -562,8 +568,9 @@ ledger.check(
 # ## Two clusters (Figure 3)
 #
 # The inputs are now points of two clusters a right angle apart, and the network has three layers with ReLU, at its
-# initialisation. Pairs of points from one cluster should have smaller angles between their derivatives than pairs from
-# different clusters.
+# initialisation. Pairs of points from one cluster should have smaller angles between their derivatives than pairs
+# from different clusters. The *AUC* is the probability that of two random pairs, one of each kind, the pair from one
+# cluster has the smaller angle: 1 is perfect separation, 0.5 is chance.
 
 # %% figure="fig-derivative-clusters" tags=["hide-input"]
 
@@ -611,11 +618,12 @@ ledger.check(
 # ## Not just at initialisation? (Remark 3.3)
 #
 # Everything so far is about a network before its first step. Remark 3.3 says more: for infinitely wide networks
-# $\nabla h$ is constant during training, hence $\theta_h$ is, and Theorem 3.1 and Corollary 3.2 "apply to any time
-# stamp". So we train two-layer networks of several widths on a hundred sevens and nines with 40 % wrong labels, to the
-# early stop and on until all labels are learnt by heart. The networks have the parameterisation of Eq. 7 and an
-# antisymmetric initialisation, so that they begin at $f = 1/2$. We measure the angles of all pairs of a hundred test
-# images at the start, at the early stop and at the end.
+# $\nabla h$ is constant during training, so $\theta_h$ is too, and Theorem 3.1 and Corollary 3.2 "apply to any time
+# stamp". To see what becomes of this at finite width, we train two-layer networks of several widths on a hundred
+# sevens and nines with 40 % wrong labels, to the early stop (the epoch of least test error) and on until nearly all
+# labels are learnt by heart. The networks have the parameterisation of Eq. 7 and an antisymmetric initialisation, the
+# difference of two equal copies, so that their output is $f = 1/2$ at the start. We measure the angles of all pairs
+# of a hundred test images at the start, at the early stop and at the end.
 
 # %% figure="fig-derivative-training" tags=["hide-input"]
 trained = runs["trained"]
@@ -669,7 +677,7 @@ show.markdown(
 )
 ledger.check(
     "remark-3-3-constant",
-    says="The angles between model derivatives stay constant in training the better the wider the network is.",
+    says="The wider the network, the less the angles between model derivatives change in training.",
     source="Remark 3.3, § 4.1",
     figure="fig-derivative-training",
     measured={
@@ -700,7 +708,7 @@ ledger.check(
 )
 ledger.check(
     "remark-3-3-corollary",
-    says="So does Corollary 3.2: pairs that are more alike have derivatives that are more alike.",
+    says="Corollary 3.2 applies at any time of training: pairs that are more alike have derivatives more alike.",
     source="Remark 3.3, Corollary 3.2",
     figure="fig-derivative-training",
     measured={
@@ -715,23 +723,23 @@ ledger.check(
 
 # %% [markdown]
 # In the theory's own parameterisation the remark holds. By the early stop the angles have hardly moved at any width.
-# Learning the wrong labels by heart moves them more, and again less in wider networks. This says nothing about the
-# network of the paper's figures, which has PyTorch's parameterisation and 512 neurons: its derivatives have turned far
-# by the early stop ([chapter 2](02_binary_dynamics.ipynb)).
+# Learning the wrong labels by heart moves them more, though less in wider networks. This says nothing about the
+# network of the paper's figures, which has PyTorch's parameterisation and 512 neurons a layer: its derivatives have
+# turned far by the early stop ([chapter 2](02_binary_dynamics.ipynb)).
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
-# - It gives no coordinates for its clusters: ours have their centres at distance 3 from the origin, 90° apart, with a
-#   standard deviation of 0.5, 500 points each.
-# - "$k$ layers" counts layers of weights, as its equations do: two layers are one hidden layer.
-# - It shows one network. We average over seeds and base points, and check the corollary in all of them.
-# - It gives no experiment for Remark 3.3. Ours trains on a hundred 8 × 8 digits, so that a network of 4,096 neurons learns
-#   every wrong label in a minute; the angles between its test images span what the last figure shows.
+# - The paper gives no coordinates for its clusters. Ours have their centres at distance 3 from the origin, 90° apart,
+#   with a standard deviation of 0.5, 500 points each.
+# - "$k$ layers" counts layers of weights, as in the paper's equations: two layers are one hidden layer.
+# - The paper shows one network. We average over seeds and base points, and check the corollary in all of them.
+# - The paper gives no experiment for Remark 3.3. Ours trains on a hundred 8 × 8 digits, so that a network of 4,096
+#   neurons learns its wrong labels in a minute. The last figure covers the range of angles between the test images.
 #
 # ## Try it yourself
 #
-# 1. At `smoke`, set `width` to 16. Which verdicts change first, the verdicts on values or the verdicts on order?
+# 1. At `smoke`, set `width` to 16. Which verdicts change first, those on values or those on order?
 #
 # <details><summary>What you should see</summary>
 #
@@ -752,10 +760,12 @@ ledger.check(
 #
 # ## What to take away
 #
-# - The theorem is right, constant for constant, and networks of the paper's size obey it to a few hundredths.
+# - The theorem is right, constants included, and networks of the paper's width follow it closely.
 # - In the parameterisation for which it is proved, the theorem stays true during training, as Remark 3.3 says: the
 #   wider the network, the less the angles move.
-# - Depth spreads small angles and compresses large ones. The order of the angles, which is all that the paper's
-#   argument uses, survives to within about a degree.
+# - Depth spreads small angles and compresses large ones. The order of the angles survives to within about a degree,
+#   and the paper's argument uses no more than that.
+# - So the direction of its model derivative says which samples a sample resembles, without any label.
+#   [Chapter 17](17_wrong_labels.ipynb) uses this to find wrong labels.
 # - A label adds only a sign to these directions. [Chapter 4](04_sample_gradients.ipynb) shows that this sign makes
 #   clean and mislabelled samples of a class pull against each other.

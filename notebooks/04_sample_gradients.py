@@ -15,13 +15,16 @@
 # %% [markdown]
 # # Sample-wise gradients, at the start and after
 #
-# Do mislabelled samples pull against the clean ones, and who wins? A sample's gradient is its model derivative times
-# $f - y$, output less label, and a wrong label changes the sign of that factor. § 3.2 of the paper concludes that
-# before any training the mislabelled samples of a class pull exactly against the clean ones, and lose because they are
-# fewer: $\|g_{clean}\|/\|g_{noise}\| = (1-\delta)/\delta$ (Eq. 8). In short: at the start the directions are as the
-# paper says (Figure 4). The ratio is so only if the outputs start near one half, which the initialisation that the
-# paper states does not give. During training more clean than noisy samples go along with the update (§ 1); how close
-# their shares come to "almost all" and "almost none" depends on the step size and on the number of classes.
+# Do mislabelled samples pull against the clean ones, and who wins? A sample's gradient is its model derivative
+# $\nabla h$ (of the logit $h$, with respect to the weights) times the residual $f - y$, output less label, and a
+# wrong label changes the sign of the residual. § 3.2 of the paper concludes that before any training the mislabelled
+# (*noisy*) samples of a class pull exactly against the clean ones, and lose because they are fewer:
+# $\|g_{clean}\|/\|g_{noise}\| = (1-\delta)/\delta$ (Eq. 8), with $\delta$ the share of wrong labels. In short: at the
+# start the directions are as the paper says (Figure 4). The ratio agrees only if the outputs start near one half.
+# They do with PyTorch's default initialisation, but not with the one that the paper states. In training the paper
+# expects almost all clean samples to go along with the update and almost all noisy ones to stand against it (§ 1). At
+# a small step that is nearly so for most of the early stage. At a larger step both shares soon come to about one
+# half, and with ten classes many noisy samples go along as well.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -112,9 +115,11 @@ angles = {name: readings.Angles(runs[name]) for name in ("clusters", "default", 
 # %% [markdown]
 # ## The angles (Figure 4)
 #
-# $\theta_g$ is the angle of a sample's gradient to $g_{clean}$, the sum over the clean samples of its class. § 3.2
-# expects the clean samples at small angles, the noisy ones mirrored, at 180° minus those, and the samples of the
-# *other* class aligned with neither, with a large component at right angles.
+# $\theta_g$ is the angle between a sample's gradient and $g_{clean}$, the sum over the clean samples of its class.
+# The paper (§ 3.2) expects three things. Clean samples lie at small angles. Noisy samples are their mirror image, at
+# 180° minus those angles. The samples of the *other* class align with neither, and their sum has a large component at
+# right angles. The *AUC* of two groups is the probability that a random sample of the one has a smaller angle than a
+# random sample of the other: 1 is perfect separation, 0.5 is chance.
 
 # %% figure="fig-start-angles" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
@@ -188,13 +193,15 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
 # with wrong labels, and *other*, the clean samples of the other class. $g_{clean}^{(c)}$ and $g_{noise}^{(c)}$ are the
 # sums of the samples' gradients over the first two.
 #
-# The first measurements take networks before their first step, each over several seeds. A seed draws which labels are
-# wrong, the weights and the batches, and for the clusters also the points:
+# The first measurements look at networks before their first step, each over several seeds. A seed draws which labels
+# are wrong, the weights and the batches, and for the clusters also the points:
 #
 # - **clusters**: the two clusters of Figure 3, in the paper's parameterisation, with one hidden layer;
 # - **default**, **paper**, **antisymmetric**: all images of two MNIST digits (0 and 1; `smoke` takes scikit-learn's)
-#   under PyTorch's default initialisation, under the one of § 3.1 (weights from $N(0,1)$, a factor $1/\sqrt m$), and
-#   under the latter made antisymmetric, $(h - h')/\sqrt2$ of two equal copies, so that $h(w_0;\cdot) = 0$;
+#   under three initialisations. The first is PyTorch's default. The second is that of § 3.1, weights from $N(0,1)$
+#   and a factor $1/\sqrt m$ on the hidden layer of $m$ neurons, called the NTK parameterisation. The third is the
+#   second made antisymmetric, $(h - h')/\sqrt2$ of two equal copies, so that $h(w_0;\cdot) = 0$ at the initial
+#   weights $w_0$;
 # - **batches**: mini-batch gradients of a network like that of Figure 5, on sevens and nines.
 #
 # The other measurements follow networks in training. There a seed also draws the order of the images and, at `cpu`,
@@ -208,18 +215,18 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
 # %% [markdown]
 # ## The lengths (Equation 8), and why the stated initialisation fails
 #
-# The paper writes the gradient of a subset $D_k^{(c)}$ (clean or noise) as the number of its samples times two means:
-# $g_k^{(c)} = |D_k^{(c)}|\;\mathbb E[f - y]\;\mathbb E[\nabla h]$. The mean derivative is the same for clean and noisy
-# samples of a class, so the ratio of the lengths is the ratio of the counts times the ratio of the mean residuals. The
-# paper then takes the mean output to be 0.5 "by random guess", so that the residuals cancel and $(1-\delta)/\delta$ is
-# left.
+# The paper writes the gradient of a subset $D_k^{(c)}$ (with $k$ clean or noise, and $c$ the class) as the number of
+# its samples times two means: $g_k^{(c)} = |D_k^{(c)}|\;\mathbb E[f - y]\;\mathbb E[\nabla h]$. The mean derivative
+# is the same for the clean and the noisy samples of a class. So the ratio of the lengths is the ratio of the counts
+# times the ratio of the mean residuals. The paper then takes the mean output to be 0.5 "by random guess". The
+# residuals cancel, and $(1-\delta)/\delta$ is left.
 #
-# That last step depends on the initialisation. With weights from $N(0,1)$ in every layer and $1/\sqrt m$ on the hidden
-# one, the logit of an image of norm $\|x\|$ is Gaussian with standard deviation $\|x\|/\sqrt2$. For MNIST that is about
-# 6, and the images of a class share one random offset, so the sigmoid of the logit is near 0 or 1, not 0.5. Without the
-# last step, for a class whose right label is 1, the argument gives
-# $\frac{1-\delta}{\delta}\cdot\frac{1-\bar f}{\bar f}$, with $\bar f$ the mean output on the class; for the other class
-# the fraction is turned over.
+# That last step depends on the initialisation. With weights from $N(0,1)$ in every layer and $1/\sqrt m$ on the
+# hidden one, the logit of an image of norm $\|x\|$ is Gaussian with standard deviation $\|x\|/\sqrt2$. For MNIST that
+# is about 6. The images of a class are alike, so their logits are shifted together, and the sigmoid takes many of
+# them near 0 or 1 and not 0.5. Without the last step, for a class whose right label is 1, the argument gives
+# $\frac{1-\delta}{\delta}\cdot\frac{1-\bar f}{\bar f}$, with $\bar f$ the mean output on the class. For the other
+# class the second fraction is inverted. The figure compares this with the measured ratio:
 
 # %% figure="fig-start-eq8" tags=["hide-input"]
 nominal = (1 - noise_rate) / noise_rate
@@ -283,17 +290,17 @@ for init, words in says.items():
     )
 
 # %% [markdown]
-# So Equation 8 is a statement about networks whose output starts near one half. PyTorch's default initialisation nearly
-# gives that, because its logits start small; the antisymmetric one gives it exactly. With the initialisation of § 3.1
-# the ratio can be far above or far below $(1-\delta)/\delta$, and in a class whose outputs happen to start on the right
-# side the noisy samples *dominate*. The *directions* are not affected: the sign of $f-y$ depends on the label alone,
-# wherever the output lies.
+# So Equation 8 is true of networks whose output starts near one half. PyTorch's default initialisation nearly gives
+# that, because its logits start small; the antisymmetric one gives it exactly. With the initialisation of § 3.1 the
+# ratio can be far above or far below $(1-\delta)/\delta$. In a class whose outputs happen to start on the right side
+# the noisy samples can even *dominate*. The *directions* are not affected: the sign of $f-y$ depends on the label
+# alone, wherever the output lies.
 #
 # ## What a mini-batch sees (Remark 4.3)
 #
 # Stochastic gradient descent follows mini-batches. Remark 4.3 says that the gradient of a batch with its given labels
-# still has a similar direction as its gradient with the true labels, if the batch is large enough that most of its
-# labels are right.
+# still has a similar direction to its gradient with the true labels, if the batch is large enough that most of its
+# labels are right. We draw batches before the first step and measure the cosine of the angle between the two:
 
 # %% figure="fig-start-batches" tags=["hide-input"]
 batches = runs["batches"].table
@@ -316,7 +323,7 @@ mean_cosine, against = at["cosine"].mean().unstack(), at["cosine"].apply(lambda 
 reference = 128 if profile == "smoke" else 256
 ledger.check(
     "remark-4-3",
-    says="A mini-batch gradient on noisy labels has a similar direction as the one on the true labels.",
+    says="A mini-batch gradient on noisy labels has a direction similar to that of the one on the true labels.",
     source="Remark 4.3",
     figure="fig-start-batches",
     measured={f"mean cosine, batch {size}": mean_cosine.loc[size].to_numpy() for size in sizes},
@@ -328,7 +335,7 @@ ledger.check(
 )
 ledger.check(
     "remark-4-3-sign",
-    says="… at least in that a step on the noisy batch is a step forward on the true labels.",
+    says="A step on a noisy mini-batch is at least a step forward on its true labels.",
     source="Remark 4.3",
     figure="fig-start-batches",
     measured={f"share pointing against, batch {size}": against.loc[size].to_numpy() for size in sizes},
@@ -340,15 +347,18 @@ ledger.check(
 )
 
 # %% [markdown]
+# At the start a batch of a few hundred is enough: its gradient is roughly that of the true labels, and hardly any
+# such batch points backwards. Among the smallest batches many do.
+#
 # ## As training goes on: who is along, who is against (§ 1)
 #
-# § 1 of the paper names a key observation. In the early stage of learning almost all clean sample-wise gradients
-# "agree" with the update direction of gradient descent, that is, have a positive projection on it, and almost all noisy
-# ones are "against" it. As a result the loss of each clean sample falls and the loss of each noisy sample rises. No
-# figure of the paper shows this. To first order a sample's loss falls in a step of gradient descent exactly if its
-# gradient has a positive inner product with the gradient $\nabla L$ of the whole training set, and one forward-mode
-# pass gives this product for all samples $i$: $\langle\nabla l_i, \nabla L\rangle = (f_i - y_i)\cdot J_i\nabla L$, with
-# $J_i$ the derivative of the logits.
+# § 1 of the paper names a key observation. In the early stage of learning almost all clean samples "agree" with the
+# update of gradient descent: their gradients have a positive projection on it. Almost all noisy samples are "against"
+# it. As a result the loss of each clean sample falls and the loss of each noisy sample rises. No figure of the paper
+# shows this. We call a sample *along* if its gradient has a positive inner product with the gradient $\nabla L$ of
+# the whole training set; to first order these are the samples whose loss falls in a step of gradient descent. One
+# forward-mode pass gives the inner product for all samples $i$:
+# $\langle\nabla l_i, \nabla L\rangle = (f_i - y_i)\cdot J_i\nabla L$, with $J_i$ the derivative of the logits.
 
 # %% figure="fig-training-along" tags=["hide-input"]
 trained = {
@@ -406,18 +416,24 @@ for name, title in trained.items():
     )
 
 # %% [markdown]
+# The key observation comes nearly true only for two classes at the smaller step, and there for most of the early
+# stage.
+#
 # Two classes of about the same size pull the network's output in opposite directions. At any moment the full gradient
 # is mostly that of the class which the network predicts too rarely, and the samples of the other class, clean ones
-# included, then stand against it. With a larger step the network overshoots and the roles change from epoch to epoch:
-# in some epochs about half of the clean samples are along, in others most of them. With a smaller step these swings are
-# smaller. With ten classes a noisy sample is against the update on two logits, those of its true and its given label.
-# On the other eight logits it asks for the same as every clean sample, so many more of the noisy samples are along.
+# included, then stand against it. With a larger step the network overshoots, and the two classes change roles often.
+# Where one class decides, about half of the clean samples are along, those of that class, and about half of the noisy
+# ones, those of the other. With a smaller step the classes stay closer to balance, and both can be along.
+#
+# With ten classes a noisy sample is against the update on two logits, those of its true and its given label. On the
+# other eight its label 0 is right, so it asks for the same as the clean samples of its class, and many noisy samples
+# are along.
 #
 # ## As training goes on: what a mini-batch sees (Remark 4.3)
 #
 # The remark is about every step, not only the first. After each epoch of the training with the larger step we draw
 # batches again and compare, as above, the gradient of a batch with its given labels to that with its true labels. For
-# all images at once this comparison is Proposition 4.2.
+# all images at once Proposition 4.2 says that the two have one direction.
 
 # %% figure="fig-training-batches" tags=["hide-input"]
 course = runs["in training"]
@@ -455,7 +471,7 @@ def early(column: str, size: int) -> list[float]:
 names = {size: f"batch {size}" if size else "all images" for size in shown}
 ledger.check(
     "remark-4-3-in-training",
-    says="In the early stage a mini-batch gradient on noisy labels has a similar direction as the one on the true labels.",
+    says="In the early stage a mini-batch gradient on noisy labels has a direction similar to that on the true labels.",
     source="Remark 4.3, Prop. 4.2",
     figure="fig-training-batches",
     measured={f"mean cosine, {names[size]}": early("cosine", size) for size in shown},
@@ -467,7 +483,7 @@ ledger.check(
 )
 ledger.check(
     "remark-4-3-in-training-sign",
-    says="… at least in that a step on the noisy batch is a step forward on the true labels.",
+    says="In the early stage a step on a noisy mini-batch is at least a step forward on its true labels.",
     source="Remark 4.3",
     figure="fig-training-batches",
     measured={f"share against, {names[size]}": early("against", size) for size in shown},
@@ -475,14 +491,18 @@ ledger.check(
 )
 
 # %% [markdown]
+# In training the remark is lost at this step size. The similarity falls for every batch size, and before the early
+# stop even batches of a few hundred begin to point backwards now and then. A likely reason is that
+# the gradients of the two classes nearly cancel, so that what is left of them is small against the scatter of a batch.
+#
 # ## Where this deviates from the paper
 #
-# - Figure 4's caption says zeros and ones, two layers, $\delta = 0.3$; Appendix B files the same panel under the
-#   sevens-and-nines network. We follow the caption.
-# - $\nabla h$ of a network with 512 hidden neurons has 402,000 entries, so it is never stored for every image. Norms
-#   and inner products are computed layer by layer.
-# - The paper draws no figure for the key observation of § 1 and names no training for it. We take its network of Figure 5
-#   at two learning rates, and a smaller convolutional network on 2,000 images for ten classes.
+# - The caption of Figure 4 says zeros and ones, two layers, $\delta = 0.3$. Appendix B files the same panel under the
+#   network for sevens and nines. We follow the caption.
+# - With one hidden layer of 512 neurons $\nabla h$ has 402,000 entries an image, too many to store for every image.
+#   So norms and inner products are computed layer by layer.
+# - The paper draws no figure for the key observation of § 1 and names no training for it. We take its network of
+#   Figure 5 at two learning rates, and for ten classes a smaller convolutional network on 2,000 images.
 # - The paper normalises its histograms in a way it does not say; ours are shares of the subset's samples.
 #
 # ## Try it yourself
@@ -499,19 +519,21 @@ ledger.check(
 #
 # <details><summary>Solution</summary>
 #
-# They dominate where $\frac{0.7}{0.3}\cdot\frac{1-\bar f}{\bar f} < 1$, that is, for $\bar f > 0.7$: when the network
-# happens to start sure enough of the right answer.
+# They dominate where $\frac{0.7}{0.3}\cdot\frac{1-\bar f}{\bar f} < 1$, that is, for $\bar f > 0.7$: where the
+# network happens to start quite sure of the right answer.
 #
 # </details>
 #
 # ## What to take away
 #
-# - A wrong label turns a sample's gradient around and changes nothing else about its direction. That is visible before
-#   any training.
+# - A wrong label turns a sample's gradient around and changes nothing else about its direction. That is visible
+#   before any training.
 # - Which side wins depends on its number of samples *times their mean residual*. The numbers alone decide, by
-#   $(1-\delta)/\delta$, only if the outputs start at one half.
-# - The gradient of a mini-batch of a few hundred samples is a step forward on the true labels and points roughly along
-#   their gradient; that of a batch of eight is often a step back. The following steps average this out, so the theory
-#   describes many steps together and no single one.
+#   $(1-\delta)/\delta$, only if the outputs start at one half. PyTorch's default initialisation is close enough.
+# - At the start the gradient of a mini-batch of a few hundred samples points roughly along the gradient of its true
+#   labels; that of a batch of eight often points backwards. Later in the early stage larger batches do so too. Many
+#   steps average this out: the theory describes many steps together and no single one. Larger batches stay closer to
+#   it, and at a smaller step more samples behave as it says.
 # - In training the full gradient is one vector for all classes, and a whole class, its clean samples included, can
-#   stand against it for an epoch. Clean and noisy samples *of one class* still pull in opposite directions.
+#   stand against it for an epoch. Clean and noisy samples *of one class* still pull in opposite directions. So
+#   compare samples within a class, not with the full gradient.

@@ -15,12 +15,13 @@
 # %% [markdown]
 # # Kernel machines
 #
-# Does clean-priority learning need a network? § 6 of the paper suggests that it does not: Figure 9 shows kernel
-# machines whose test error makes the same U. For a kernel machine the whole training can be solved. In the eigenbasis
-# of the kernel matrix gradient descent is a formula, for step one and for step one billion alike; this chapter draws
-# Figure 9 from it and carries out descent step by step beside it. In short: both kernels show the U. Its left half, the
-# fall, takes tens of steps with targets 0 and 1. With targets −1 and 1 the first step does most of it, unless one class
-# has more images than the other.
+# Clean-priority learning means that training fits the right labels before the wrong ones. Do only networks do so? § 6
+# of the paper suggests that other learners do so too: in Figure 9 the test error of kernel machines makes the same U, a
+# fall and then a rise. In short: both kernels that we try show the U. With targets 0 and 1 the fall takes tens of
+# steps. With targets −1 and 1 the first step does most of it, except with the Laplacian kernel when one class has more
+# images than the other. The training of a kernel machine can be solved exactly: a formula gives step one and step one
+# billion alike. This chapter draws Figure 9 from the formula, and checks the formula against descent carried out step
+# by step.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -90,8 +91,9 @@ show.markdown(f"Profile `{profile}`, noise rate {noise_rate}, {f'{size:,}' if si
 # %% [markdown]
 # ## The U (Figure 9)
 #
-# Sevens and nines, 40 % of the labels wrong, targets 0 and 1. The paper's Figure 9 shows a test error that falls far
-# below the noise rate and rises later.
+# The task is to tell sevens from nines. The noise rate δ, the share of wrong labels, is 40 %, and the targets are 0
+# and 1. The paper's Figure 9 shows a test error that falls far below the noise rate and rises later. The early stop is
+# the step of least test error.
 
 # %% figure="fig-kernel-u" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7)
@@ -117,7 +119,7 @@ for kernel in ("laplacian", "gaussian"):
     best, last = some.at_early_stop("test_error"), some.wide("test_error").iloc[-1].to_numpy()
     ledger.check(
         f"{kernel}-below-noise",
-        says=f"On the way the test error is far below the noise level ({kernel} kernel).",
+        says=f"During training the test error falls far below the noise rate ({kernel.title()} kernel).",
         source="Fig. 9",
         figure="fig-kernel-u",
         measured={"least": best, "at step": some.early_stops},
@@ -125,7 +127,7 @@ for kernel in ("laplacian", "gaussian"):
     )
     ledger.check(
         f"{kernel}-rises-later",
-        says=f"Later it rises again ({kernel} kernel).",
+        says=f"Later the test error rises again ({kernel.title()} kernel).",
         source="Fig. 9",
         figure="fig-kernel-u",
         measured={"least": best, "end": last},
@@ -134,7 +136,7 @@ for kernel in ("laplacian", "gaussian"):
     trained = some.wide("train_error").iloc[-1].to_numpy()
     ledger.check(
         f"{kernel}-fits",
-        says=f"In the end the machine fits the training labels, wrong ones included ({kernel} kernel).",
+        says=f"In the end the machine fits the training labels, wrong ones included ({kernel.title()} kernel).",
         source="Fig. 9",
         figure="fig-kernel-u",
         measured={"training error": trained, "test error": last},
@@ -144,21 +146,23 @@ for kernel in ("laplacian", "gaussian"):
 # %% [markdown]
 # ## How it was made
 #
-# The caption of Figure 9 gives neither the size of the training set nor the widths of the kernels nor the coding of the
-# labels. We take the Laplacian kernel $e^{-\|x-z\|/s}$ and the Gaussian $e^{-\|x-z\|^2/2s^2}$ of scale $s$, with
-# Euclidean distances of pixels in [0, 1], and two codings: targets 0 and 1 with the class read off at ½, and targets −1
-# and 1 with the class read off at 0.
+# The caption of Figure 9 does not give the size of the training set, the scales of the kernels or the coding of the
+# labels. For two images $x$ and $z$ we take the Laplacian kernel $e^{-\|x-z\|/s}$ and the Gaussian kernel
+# $e^{-\|x-z\|^2/2s^2}$ of scale $s$. Distances are Euclidean, and pixels lie in [0, 1]. We use two codings: targets 0
+# and 1 with a threshold of ½ between the classes, and targets −1 and 1 with a threshold of 0.
 #
-# Descent on the squared loss in function space, $f_{t+1} = f_t + \eta K(y - f_t)$ from $f_0 = 0$, with the kernel
-# matrix $K$, moves the component along each eigenvector of $K$ on its own: with eigenvalue $\lambda$, the share
-# $1-(1-\eta\lambda)^t$ of the target's component is learnt after $t$ steps. The step is $\eta = 1/\lambda_{max}$.
+# Gradient descent on the squared loss is $f_{t+1} = f_t + \eta K(y - f_t)$, from $f_0 = 0$. Here $f_t$ holds the
+# outputs on the training images after $t$ steps, $y$ the targets, $K$ the kernel matrix of the training images, and
+# $\eta$ is the step size. Each eigenvector of $K$ is then learnt on its own: after $t$ steps the outputs have the share
+# $1-(1-\eta\lambda)^t$ of the targets' component along it, where $\lambda$ is its eigenvalue. The step size is
+# $\eta = 1/\lambda_{max}$, with the largest eigenvalue $\lambda_{max}$.
 #
-# A seed draws which images are used, where a profile uses a part, and which labels are wrong; a kernel machine has no
-# weights to draw. MNIST has more sevens than nines (6,265 and 5,949), and so has nearly every random draw. The last
-# section also uses draws with as many sevens as nines.
+# A seed draws which labels are wrong and, where a profile uses a part of the images, which images are used. A kernel
+# machine has no weights to draw. MNIST has more sevens than nines (6,265 and 5,949), and so have most random draws. The
+# section on the coding of the labels also uses draws with as many sevens as nines.
 #
-# The formula must give what gradient descent gives. The next cell compares it with descent carried out step by step,
-# for a thousand steps, and stops with an error if the two differ:
+# The formula must give what gradient descent gives. The next cell compares the two for a thousand steps, and stops with
+# an error if they differ:
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 compared = max(
@@ -170,9 +174,11 @@ show.markdown(f"Largest relative difference of the outputs, over all steps, seed
 # %% [markdown]
 # ## Clean before noisy
 #
-# The subsets behave as they do for networks. The error on the noisy subset rises towards 1 while the machine has learnt
-# only the components of large eigenvalues, which hold what the images of a class have in common. It falls when the
-# components of small eigenvalues, which tell single images apart, catch up.
+# The *clean subset* is the training images with right labels, and the *noisy subset* is those with wrong ones. The
+# error on the noisy subset counts against the wrong labels: it is 1 when the machine gives every one of these images
+# its true class. The two subsets behave as they do for networks. At first the machine learns only the components of
+# large eigenvalues. These hold what the images of a class have in common, and the noisy error rises towards 1. It falls
+# when the components of small eigenvalues, which tell single images apart, catch up.
 
 # %% figure="fig-kernel-subsets" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.4)
@@ -194,7 +200,7 @@ for kernel in ("laplacian", "gaussian"):
     start = some.wide("noisy_error").iloc[0].to_numpy()
     ledger.check(
         f"{kernel}-noisy-error-rises",
-        says=f"Before the early stop the error on the noisy subset rises towards 1 ({kernel} kernel).",
+        says=f"Before the early stop the error on the noisy subset rises towards 1 ({kernel.title()} kernel).",
         source="ours, for § 6 (clean-priority beyond networks)",
         figure="fig-kernel-subsets",
         measured={"start": start, "peak": peak},
@@ -204,14 +210,14 @@ for kernel in ("laplacian", "gaussian"):
 # %% [markdown]
 # ## The coding of the labels makes or hides the fall
 #
-# With targets 0 and 1 the machine starts at $f = 0$, below the threshold of ½: every image is put into the first class,
-# the test error is one half, and lifting half of the images over the threshold takes tens of steps. With targets −1 and
-# 1 it starts at the threshold itself, and the very first step, $f_1 = \eta K y$, is already a classifier: the class
-# whose labels weigh more around the image wins.
+# With targets 0 and 1 the machine starts at $f = 0$, below the threshold of ½. It puts every image into the first
+# class, and the test error is about one half. Lifting half of the images over the threshold takes tens of steps. With
+# targets −1 and 1 the machine starts at the threshold itself. The first step, $f_1 = \eta K y$, is then already a
+# classifier: it gives each image the class whose labels weigh more around it.
 #
-# How good the first step is depends on which class has more labels. The Laplacian kernel is wide: it counts distant
-# images almost as much as near ones, so that a class with a few more labels wins everywhere. We compare random draws,
-# most of which have more sevens, with balanced draws of as many sevens as nines.
+# The first step is worse when one class has more labels than the other, above all with the Laplacian kernel. That
+# kernel is wide: it counts distant images almost as much as near ones, and so a class with a few more labels wins too
+# often. We compare random draws, most of which have more sevens, with balanced draws of as many sevens as nines.
 
 # %% figure="fig-kernel-coding" tags=["hide-input"]
 CODED = (
@@ -231,7 +237,7 @@ show.figure(fig)
 # %% tags=["hide-input", "nbval-ignore-output"]
 for kernel in ("laplacian", "gaussian"):
     for draws, words in (("plus-minus", "draws at random"), ("balanced", "balanced draws")):
-        show.markdown(f"*{kernel.title()}, −1 and 1, {words}: {runs[f'{kernel}, {draws}'].provenance_line()}.*")
+        show.markdown(f"*{kernel.title()}, targets −1 and 1, {words}: {runs[f'{kernel}, {draws}'].provenance_line()}.*")
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
@@ -250,7 +256,8 @@ for kernel in ("laplacian", "gaussian"):
     ):
         ledger.check(
             f"{kernel}-u-falls-{id}",
-            says=f"The U begins with a fall after the first step ({kernel} kernel, {words}).",
+            says="The U has a left half: the test error goes on falling after the first step "
+            f"({kernel.title()} kernel, {words}).",
             source="Fig. 9",
             figure="fig-kernel-coding",
             measured={
@@ -265,7 +272,7 @@ for kernel in ("laplacian", "gaussian"):
         )
     ledger.check(
         f"{kernel}-first-step-falls",
-        says=f"With targets −1 and 1 most of the fall is done in the first step ({kernel} kernel).",
+        says=f"With targets −1 and 1 the first step does most of the fall ({kernel.title()} kernel).",
         source="ours, for Fig. 9",
         figure="fig-kernel-coding",
         measured={
@@ -283,10 +290,11 @@ for kernel in ("laplacian", "gaussian"):
 
 # %% tags=["hide-input"]
 show.markdown(
-    "With targets −1 and 1 the test error after one step and at its least: "
+    "The test error with targets −1 and 1, mean and range over seeds: "
     + "; ".join(
-        f"{kernel} kernel, {words}, {claims.spread(runs[f'{kernel}, {draws}'].each(lambda run: run.at(1)['test_error']))} "
-        f"and {claims.spread(runs[f'{kernel}, {draws}'].at_early_stop('test_error'))}"
+        f"{kernel.title()} kernel, {words}, "
+        f"{claims.spread(runs[f'{kernel}, {draws}'].each(lambda run: run.at(1)['test_error']))} after one step "
+        f"and {claims.spread(runs[f'{kernel}, {draws}'].at_early_stop('test_error'))} at its least"
         for kernel in ("laplacian", "gaussian")
         for draws, words in (("plus-minus", "draws at random"), ("balanced", "balanced draws"))
     )
@@ -294,26 +302,27 @@ show.markdown(
 )
 
 # %% [markdown]
-# So the test error falls with this coding too. With the Laplacian kernel most of the visible fall is the majority of
-# sevens losing its effect. (At `smoke` every draw of the digits is balanced.)
+# So the test error falls after the first step with this coding too. With the Laplacian kernel and draws at random most
+# of that fall comes from the larger class losing its advantage: balanced draws begin far lower. (At `smoke` every draw
+# of the digits is balanced.)
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
-# - The paper does not give the size of the training set, the kernel widths, the coding, the step or the stopping time.
-#   Ours are given above; the U rises with both codings.
-# - The least test error is a minimum over many steps, so chance alone makes it low. Where a claim is about what comes
-#   after it, or about how far the error fell, we take the error one step later in its place.
+# - The paper does not give the size of the training set, the scales of the kernels, the coding, the step size or the
+#   number of steps. Ours are given above. The test error falls and rises with both codings.
+# - The least test error is a minimum over many steps, so chance makes it look too low. The claims that it rises again,
+#   and that it falls after the first step, therefore use the error at the next recorded step in its place.
 # - The loss is the squared loss, the usual one for kernel machines; the paper does not name its loss here.
 #
 # ## Try it yourself
 #
-# 1. At `smoke`, make `laplacian_scale` 0.2. What happens to the U, and why?
+# 1. At `smoke`, set `laplacian_scale` to 0.2. What happens to the U, and why?
 #
 # <details><summary>What you should see</summary>
 #
-# The kernel matrix comes close to the identity: what is learnt about an image says nothing about any other. With targets
-# 0 and 1 every test image stays in the first class and the test error does not move at all.
+# The U is gone. The kernel matrix comes close to the identity, so that what is learnt about an image says nothing about
+# any other. With targets 0 and 1 every test image stays in the first class, and the test error does not move at all.
 #
 # </details>
 #
@@ -321,14 +330,16 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# It would look almost the same, shifted left by a factor of 1.9. Only the component of the top eigenvector,
-# $1-(-0.9)^t$ of its target, swings around the target in the first tens of steps.
+# It would look almost the same, shifted left by a factor of 1.9. Only the component along the top eigenvector differs:
+# its learnt share is $1-(-0.9)^t$, which swings around 1 in the first tens of steps.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Clean-priority learning needs no network. It is enough that components of large eigenvalues, which the images of a
-#   class share, are learnt first.
-# - The start of the outputs decides how much of the U a plot shows: with targets 0 and 1 the whole of it, with targets
-#   −1 and 1 little more than its right half, unless one class has a few images more than the other.
+# - Clean-priority learning needs no network. It is enough that the components of large eigenvalues, which the images of
+#   a class share, are learnt first.
+# - A kernel machine that is trained to the end fits the wrong labels too. Stop its descent early.
+# - The outputs before training decide how much of the U a plot shows. With targets 0 and 1 one sees all of it. With
+#   targets −1 and 1 one sees little more than its right half, unless the kernel is wide and one class has a few images
+#   more than the other.

@@ -15,11 +15,12 @@
 # %% [markdown]
 # # Over-fitting, tempered
 #
-# What becomes of a network that has learnt every wrong label? § 4.2 of the paper says that after the early stop the
-# gradients of clean and mislabelled samples are of similar length, and that the test error worsens towards the noise
-# level. § 6 observes that the final test error is bad but not catastrophic, still better than a guess, and calls the
-# over-fitting *tempered*. In short: no gradient dominates on average while the wrong labels are learnt, though those
-# of a single class swing; and over-fitting is tempered, with a final error somewhat below the noise rate.
+# How bad is a network that has learnt every wrong label? § 4.2 of the paper says that after the early stop, the epoch
+# of least test error, the gradients of clean and mislabelled samples are of similar length, and that the test error
+# worsens towards the noise rate, the share of wrong labels. § 6 observes that the final test error is bad but not
+# catastrophic, still better than a guess, and calls the over-fitting *tempered*. In short: over-fitting is tempered.
+# The network ends with a test error somewhat below the noise rate, and the early stop would have saved most of it.
+# While the wrong labels are learnt, neither gradient dominates on average, though in a single class they swing widely.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -73,9 +74,10 @@ show.markdown(
 # %% [markdown]
 # ## How bad in the end?
 #
-# With two classes a guess has an error of one half. A network that answered wrongly on new images as often as its
-# labels are wrong would have an error equal to the noise rate δ, the dotted diagonal. The upper curve is the test
-# error in the last epoch, when the labels are fitted; the lower one is the error at the early stop.
+# On average the final test error lies somewhat below the noise rate δ, and far above the error at the early stop. The
+# upper curve of the figure is the test error in the last epoch, when the labels are fitted. The lower one is the error
+# at the early stop. On the dotted diagonal a network would be wrong on new images as often as its training labels are.
+# With two classes a guess has an error of one half.
 
 # %% figure="fig-tempered-final" tags=["hide-input"]
 final = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1], "δ ")
@@ -106,7 +108,7 @@ ledger.check(
 )
 ledger.check(
     "tempered-better-than-a-guess",
-    says="At convergence the test error is not catastrophic: better than a random guess.",
+    says="When training ends the test error is not catastrophic: it is better than a random guess.",
     source="§ 6",
     figure="fig-tempered-final",
     measured={f"last epoch, δ {rate:g}": values for rate, values in final.items()},
@@ -114,7 +116,7 @@ ledger.check(
 )
 ledger.check(
     "tempered-towards-noise-rate",
-    says="In the later stage the test performance worsens toward the noise level.",
+    says="After the early stop the test error worsens towards the noise rate.",
     source="§ 4.2",
     figure="fig-tempered-final",
     measured={f"early stop, δ {rate:g}": values for rate, values in best.items()}
@@ -125,7 +127,7 @@ ledger.check(
 )
 ledger.check(
     "early-stop-saves",
-    says="The early stop saves most of that error.",
+    says="The early stop saves most of the final test error.",
     source="ours, for § 4.2 (§ 1 speaks of saved computation)",
     figure="fig-tempered-final",
     measured={f"saved, δ {rate:g}": final[rate] - best[rate] for rate in rates},
@@ -135,20 +137,24 @@ ledger.check(
 # %% [markdown]
 # ## How it was made
 #
-# - **δ**: the network of Figure 5, two classes, with different shares of wrong labels, trained until it fits them all.
-# - **ten**: the CNN of Figures 1 and 7, ten classes, with 30 % wrong labels as in those figures; at `paper` with 10,
-#   20 and 40 % too. At `smoke` it is a fully connected network on the digits, which fits its labels sooner.
-# - **after the stop**: the training "fit" of [chapter 2](02_binary_dynamics.ipynb) at the paper's scale, with all
-#   images and 40 % wrong labels (at `smoke` the small one).
-# - **width**: the trainings of [chapter 7](07_width.ipynb), for the second descent.
+# The chapter uses four groups of trainings:
+#
+# - **Two classes, by noise rate** (first figure): the network of Figure 5 on sevens and nines, trained until it fits
+#   its labels.
+# - **Ten classes** (second and third figure): the CNN of Figures 1 and 7, with 30 % wrong labels as in Figure 7; at
+#   `paper` with 10, 20 and 40 % too. At `smoke` it is a fully connected network on the digits, which fits its labels
+#   sooner.
+# - **Two classes, whole set** (third figure): the training "fit" of [chapter 2](02_binary_dynamics.ipynb) at the
+#   paper's scale, with all images and 40 % wrong labels (at `smoke` the small one).
+# - **By width** (last figure): the trainings of [chapter 7](07_width.ipynb), for the second descent.
 #
 # A seed draws which images are used (where a profile uses a part), which labels are wrong and what they become, the
 # weights at the start, and the order of the images.
 #
 # ## Ten classes
 #
-# § 6 takes its observation from Figures 1, 5 and 7. Two of these have ten classes, and there a guess is wrong nine
-# times out of ten. The test error falls and then rises. It should end far below the guess and near the noise rate:
+# § 6 takes its observation from Figures 1, 5 and 7. Figures 1 and 7 have ten classes, where a guess is wrong nine times
+# out of ten. The test error falls and then rises. It should end far below the guess, near the noise rate:
 
 # %% figure="fig-tempered-ten" tags=["hide-input"]
 fig, places = figures.panels(len(ten), height=2.6)
@@ -175,7 +181,7 @@ best = readings.each_condition(runs, ten, lambda some: some.at_early_stop("test_
 fit = readings.each_condition(runs, ten, lambda some: some.wide("train_error").iloc[-1], "ten, δ ")
 ledger.check(
     "tempered-ten-labels-fitted",
-    says="The network fits all training labels of ten classes, wrong ones included.",
+    says="With ten classes too, the network fits all training labels, wrong ones included.",
     source="§ 4.2 for § 5, § 6",
     figure="fig-tempered-ten",
     measured={f"training error, δ {rate:g}": values for rate, values in fit.items()},
@@ -183,7 +189,7 @@ ledger.check(
 )
 ledger.check(
     "tempered-ten-better-than-a-guess",
-    says="At convergence the test error of ten classes is not catastrophic: better than a random guess.",
+    says="When training ends the test error on ten classes is not catastrophic: it is better than a random guess.",
     source="§ 6, Figs. 1 and 7",
     figure="fig-tempered-ten",
     measured={f"last epoch, δ {rate:g}": values for rate, values in final.items()},
@@ -191,7 +197,7 @@ ledger.check(
 )
 ledger.check(
     "tempered-ten-towards-noise-rate",
-    says="In the later stage the test performance on ten classes worsens toward the noise level.",
+    says="After the early stop the test error on ten classes worsens towards the noise rate.",
     source="§ 4.2 for § 5",
     figure="fig-tempered-ten",
     measured={f"early stop, δ {rate:g}": values for rate, values in best.items()}
@@ -205,11 +211,12 @@ ledger.check(
 # ## Between the stop and the fit: two gradients of one length
 #
 # § 4.2 says that after the early stop "the magnitudes of $\|g_{clean}^{(c)}\|$ and $\|g_{noise}^{(c)}\|$ are similar,
-# and there is no apparent dominance of one over the other"; so the network learns both subsets. This stage ends when
-# the labels are fitted; after that both gradients come from a few last samples only. We look at the epochs from the
-# early stop to the first epoch with a training error of 1 %, or to the last epoch where there is none.
+# and there is no apparent dominance of one over the other". The two are the gradients of the clean and of the
+# mislabelled samples on the output of class $c$. When they are equally long, the network learns both subsets. We look
+# at the epochs from the early stop to the fit, which is the first epoch with a training error of at most 1 % (or to the
+# last epoch where there is no such epoch). After the fit both gradients come from a few last samples only.
 #
-# "Similar" can be read in two ways, and both are judged:
+# "Similar" can be read in two ways. The claim judges both by the ratio of the two lengths, on a logarithmic scale:
 #
 # - *No dominance*: the median of the ratio over these epochs is nearer to 1 than to the ratio at the start. The ratio
 #   here is the geometric mean over the classes.
@@ -247,7 +254,8 @@ for id, words, some, classes in (("two", "two classes", whole, 2), ("ten", "ten 
     swing = np.array([np.median(abs(np.log(ratios))) for ratios in of_classes])
     ledger.check(
         f"after-stop-similar-{id}",
-        says=f"After the early stop the clean and the noisy gradients are similar in length, neither dominates ({words}).",
+        says="After the early stop the clean and the noisy gradient are similar in length: neither dominates "
+        f"({words}).",
         source="§ 4.2" if id == "two" else "§ 4.2 for § 5",
         figure="fig-tempered-ratio",
         measured={
@@ -270,7 +278,7 @@ together = whole.each(
     lambda run: np.corrcoef(np.log(dynamics.between_stop_and_fit(run, ["ratio_0", "ratio_1"])), rowvar=False)[0, 1]
 )
 show.markdown(
-    "In the trainings by noise rate the median ratio between stop and fit is "
+    "In the trainings of the first figure the median ratio between stop and fit is "
     + ", ".join(f"{claims.spread(values)} at δ = {rate:g}" for rate, values in others.items())
     + f". In the trainings of the upper panel the correlation between the logarithms of the two classes' ratios is "
     f"{claims.spread(together)}."
@@ -278,23 +286,24 @@ show.markdown(
 
 # %% [markdown]
 # With two classes the ratios of the two classes swing against each other, because a step that helps the samples of one
-# class hurts those of the other. Their geometric mean stays near 1 all the while. "Similar" is true of the two subsets
-# as wholes and over time, more than of a class in an epoch.
+# class hurts those of the other. Their geometric mean stays near 1 all the while. So the two gradients are similar for
+# the training set as a whole and over many epochs, but often not for one class in one epoch.
 #
 # ## A second descent?
 #
 # For some very large models the test error comes down again late in training. § 6 recalls this, and says that its
-# analysis covers only the first descent and the ascent. We look for a second descent in each training. The measure is
-# how far the test error falls from its peak after the early stop to the end, in means over a tenth of the epochs.
+# analysis covers only the first descent and the ascent. In our trainings any second descent is small beside the rise
+# before it. We measure how far the test error falls from its peak after the early stop to the end, in means over a
+# tenth of the epochs. A negative fall is a rise.
 #
-# The highest of many noisy means is too high by chance, so that a fall from it would be found in any curve. Therefore
-# we take the place of a seed's peak from the mean curve of the *other* seeds. Chance then makes no fall, and a curve
-# that only rises has none.
+# The highest of many noisy means is too high by chance, and so one would find a fall from it in any curve. Therefore we
+# take the epoch of a seed's peak from the mean curve of the *other* seeds. Chance then makes no fall on average, and a
+# curve that only rises has none.
 
 
 # %% figure="fig-tempered-second" tags=["hide-input"]
 def descent(some: records.Runs) -> np.ndarray:
-    """Fall of the test error from the others' peak after the early stop to the end, in means over a tenth of the epochs."""
+    """Fall of test error from the others' peak after the early stop to the end, in means over a tenth of a run."""
     span = max(1, len(some[0].history) // 10)
     means = some.wide("test_error").rolling(span).mean()
     late = means.iloc[min(int(some.early_stops.max()) + span, len(means) - 1) :]
@@ -320,12 +329,12 @@ amount.minorticks_off()
 show.figure(fig)
 
 # %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Widest: {runs[f'width {widths[-1]}'].provenance_line()} (the others alike).*")
+show.markdown(f"*Widest: {runs[f'width {widths[-1]}'].provenance_line()} (the other widths likewise).*")
 
 # %% tags=["hide-input"]
 ledger.check(
     "second-descent",
-    says="There is a second descent of the test error in these trainings (which § 6 expects of very large models only).",
+    says="The test error has a second descent in these trainings (§ 6 mentions one for very large models only).",
     source="ours, for § 6",
     figure="fig-tempered-second",
     measured={f"fall, width {width}": values for width, values in falls.items()},
@@ -335,7 +344,7 @@ ends = {width: readings.smooth(runs[f"width {width}"].wide("test_error")).iloc[-
 slope = np.polyfit(np.log2(widths), np.array(list(ends.values())), 1)[0]
 ledger.check(
     "wider-ends-better",
-    says="Larger models end at a lower test error (what a second descent over model size would look like).",
+    says="Wider networks end at a lower test error (as a second descent over model size would have it).",
     source="ours, for § 6",
     figure="fig-tempered-second",
     measured={f"end, width {width}": values for width, values in ends.items()} | {"per doubling": slope},
@@ -355,8 +364,8 @@ def means(some: dict[float, np.ndarray], of: str) -> str:
 
 
 show.markdown(
-    f"The mean fall is {means(falls, 'width')}. For comparison, from the early stop to the end the test error rises by "
-    f"{means(ascents, 'width')}. In the trainings by noise rate the mean fall is {means(long, 'δ =')}."
+    f"The mean fall is {means(falls, 'width')}. By comparison, from the early stop to the end the test error rises by "
+    f"{means(ascents, 'width')}. In the trainings of the first figure the mean fall is {means(long, 'δ =')}."
 )
 
 # %% [markdown]
@@ -364,26 +373,28 @@ show.markdown(
 #
 # - The paper reads tempered over-fitting off its figures and gives no number. The comparison with the noise rate is
 #   ours.
-# - The early stop is the epoch of least test error, which needs clean test labels. The error that it saves is the most
-#   that stopping can save.
-# - A second descent was reported for networks far larger and trainings far longer than these. Not finding one here
-#   would say nothing about those.
+# - The early stop is the epoch of least test error, and one needs clean test labels to find it. What it saves is the
+#   most that any stop can save. [Chapter 18](18_when_to_stop.ipynb) has rules that need no clean labels.
+# - A second descent was reported for networks far larger and trainings far longer than these. What we find here says
+#   nothing about those.
 #
 # ## Try it yourself
 #
-# Suppose that a network memorises every training label and answers each test image like its nearest training image.
-# What is its test error at noise rate $\delta$?
+# Suppose that a network memorises every training label, and gives each test image the label of its nearest training
+# image. What is its test error at noise rate $\delta$?
 #
 # <details><summary>Solution</summary>
 #
-# About $\delta$, where classes hardly overlap: the nearest neighbour has a wrong label with probability $\delta$. The
-# network's final error lies near that, somewhat below it. Answering by the majority of many neighbours would be far
-# better, and the early-stopped network resembles that.
+# It is about $\delta$ where classes hardly overlap, because the nearest neighbour has a wrong label with probability
+# $\delta$. The final error of our networks is near that, somewhat below it. The majority label of many neighbours would
+# give a far lower error, and the early-stopped network resembles that.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Until the wrong labels are fitted, clean and noisy gradients are of one length on average; neither side dominates.
-# - A network that has fitted its wrong labels errs about as often as they did, and not more.
-# - The early stop saves most of that error.
+# - A network that has fitted its wrong labels is wrong on new images somewhat less often than its labels were.
+# - The early stop saves most of that error. Waiting for a second descent does not: the trainings here have none worth
+#   the wait.
+# - From the early stop until the wrong labels are fitted, the clean and the noisy gradient are about equally long on
+#   average: neither dominates.

@@ -15,10 +15,12 @@
 # %% [markdown]
 # # Errata
 #
-# Where does the paper contradict itself, and where is it wrong? The list has every point that this book found, with its
-# evidence, measured below or in the chapter named. None of them touches the paper's main finding. Three matter to
-# whoever builds on a formula: the multiple in Equation 30, the factor of Proposition 4.2, and the two losses that
-# Appendix A.4 sets equal.
+# Where is the paper wrong, and where does it contradict itself? This chapter lists every point that the book found,
+# with its evidence: measured below, or in the chapter named. None of them touches the paper's main finding. Three
+# matter if you build on a formula: Equation 30 prints the wrong multiple, the factor of Proposition 4.2 is exact only
+# where every output is one half, and the two losses that Appendix A.4 sets equal part in training. The multiple to use
+# instead is $1/(1-\delta)$: the gradient on the true labels is about $1/(1-\delta)$ times that of the clean samples,
+# where $\delta$ is the noise rate.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -36,37 +38,62 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %% [markdown]
 # ## The list
 #
+# The symbols are the paper's. A sample has a given label $y$ and a true label $\hat y$; $\delta$ is the noise rate, the
+# share of samples with $y \ne \hat y$. $D$ is the training set with its given labels, $\hat D$ the same images with
+# their true ones, and $L$ a loss on one of them. $h$ is the logit of the network with weights $w$, and $f$ its sigmoid.
+# $g_{clean}$ and $g_{noise}$ are the sums of the gradients of the clean and of the noisy samples of one class, and
+# $\hat g$ is the sum over the class with true labels. Assumption 4.1 says $g_{noise} = -\alpha\,g_{clean}$ with
+# $0 < \alpha < 1$. The step of gradient descent has the learning rate $\eta$.
+#
+# **Formulas that do not hold as printed**
+#
+# | where | what | what we do | evidence |
+# | --- | --- | --- | --- |
+# | Eq. 10, Prop. 4.2 | the factor $(1-\alpha)/(1+\alpha)$ takes $\lvert f-\hat y\rvert = \lvert f-y\rvert$ on noisy samples, true only at $f=1/2$ | both factors side by side | below; [chapter 2](02_binary_dynamics.ipynb) |
+# | Prop. 4.2 | it is about plain descent. In a training with momentum its factor, and the one by counting samples, have errors several times as large | with and without momentum | below |
+# | Eq. 30 | the printed factor belongs to $\nabla L(D)$, not to $\nabla L(\hat D)$ | both measured | below |
+# | A.4 | $L(D_{clean}) = L(\hat D)$ holds in expectation before training only | measured | below |
+# | § 3.2, before Eq. 8 | $E[(f-y)\,\nabla h] = E[f-y]\,E[\nabla h]$ holds only if $f-y$ and $\nabla h$ do not vary together. At the start with PyTorch's initialisation they hardly do, because $f$ hardly varies. With the initialisation of § 3.1 they do more, and after learning much more | both sides measured | below |
+# | § 3.2, Eq. 8 | needs outputs near one half, which the stated initialisation does not give | three initialisations | [chapter 4](04_sample_gradients.ipynb) |
+# | A.5 | the Hessian of a convex loss is called positive definite, but only semi-definite follows. Theorem 4.5 still holds | the proof repaired | below |
+# | Eq. 29 | Chebyshev's inequality needs $\epsilon^2$. Lemma A.2 still holds | | below |
+#
+# **Statements in words, measured**
+#
+# | where | what | what we do | evidence |
+# | --- | --- | --- | --- |
+# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. The share of the clean ones falls to about one half within the early stage | the share, epoch by epoch | [chapter 2](02_binary_dynamics.ipynb), [chapter 4](04_sample_gradients.ipynb) |
+# | Remark 3.3, § 4.1 | $\nabla h$ is said to be constant in training; at width 512 it is not | measured | [chapter 2](02_binary_dynamics.ipynb) |
+# | Remark 4.3 | a batch's direction is said to be similar to that on the true labels; in the early stage, at the paper's batch size, it is not | measured | [chapter 4](04_sample_gradients.ipynb) |
+# | Fig. 8 | the dominance of the clean gradient is said to fall "monotonically" | measured | [chapter 5](05_many_classes.ipynb) |
+# | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, hardly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
+#
+# **What the paper leaves open, or says in two ways**
+#
 # | where | what | what we do | evidence |
 # | --- | --- | --- | --- |
 # | Figs. 5, 6; App. B | $\delta$ is 0.4 in the captions and C.3, 30 % in Appendix B | 0.4: the text's 1.5 is 0.6/0.4 | [chapter 2](02_binary_dynamics.ipynb) |
 # | Fig. 4 right; App. B | zeros and ones in the caption; sevens and nines, a network of two hidden layers in Appendix B | the caption | [chapter 4](04_sample_gradients.ipynb) |
-# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. The share of the clean ones swings over the first epochs and is about one half in some of them | the share, epoch by epoch | [chapter 2](02_binary_dynamics.ipynb), [chapter 4](04_sample_gradients.ipynb) |
-# | § 3.2, before Eq. 8 | $E[(f-y)\,\nabla h] = E[f-y]\,E[\nabla h]$ holds only if $f-y$ and $\nabla h$ do not vary together. That is so at the start with PyTorch's initialisation, where $f$ hardly varies; less so with that of § 3.1; and not once the network has learnt | both sides measured | below |
-# | § 3.2, Eq. 8 | needs outputs near one half, which the stated initialisation does not give | three initialisations | [chapter 4](04_sample_gradients.ipynb) |
-# | Remark 3.3, § 4.1 | $\nabla h$ is said to be constant in training; at width 512 it is not | measured | [chapter 2](02_binary_dynamics.ipynb) |
-# | Eq. 10, Prop. 4.2 | the factor $(1-\alpha)/(1+\alpha)$ takes $\lvert f-\hat y\rvert = \lvert f-y\rvert$ on noisy samples, true only at $f=1/2$ | both factors side by side | below; [chapter 2](02_binary_dynamics.ipynb) |
-# | Prop. 4.2 | it is about plain descent. In a training with momentum the errors of its factor, and of the factor by counting, are several times as large | with and without momentum | below |
-# | below Prop. 4.2 | "the theorem states", "this theorem implies": the proposition is meant; there is no theorem | | |
-# | § 4.1 on Fig. 5 | "see Appendix B for subset loss curves": they are in Appendix C.2, Figure 11 | | |
-# | Eq. 30 | the printed factor belongs to $\nabla L(D)$, not to $\nabla L(\hat D)$ | both measured | below |
-# | A.4 | $L(D_{clean}) = L(\hat D)$ holds in expectation before training only | measured | below |
-# | Remark 4.3 | a batch's direction is said to be similar to that on the true labels; at the paper's batch size it is not | measured | [chapter 4](04_sample_gradients.ipynb) |
 # | Eqs. 11, 30, 32 against Eqs. 2 and 3 | losses are sums there, means here | sums for subset gradients, means for plotted losses | |
-# | A.5 | the Hessian of a convex loss is called positive definite, but only semi-definite follows. Theorem 4.5 still holds | the proof repaired | below |
-# | Assumption 4.1 | one $\alpha_t$ for both classes | each class, their geometric mean, and the sums | [chapter 2](02_binary_dynamics.ipynb) |
+# | Assumption 4.1 | one $\alpha$ for both classes | each class, their geometric mean, and the sums | [chapter 2](02_binary_dynamics.ipynb) |
 # | § 2 | $D^{(c)}$, "samples from the $c$-th class", does not say by which label | by the true one; otherwise Eq. 8 makes no sense | |
-# | § 3.1 | $\theta_d \in [0, 2\pi)$ for an angle between vectors | $[0, \pi]$ | [chapter 3](03_model_derivative.ipynb) |
-# | § 3.1, text on Fig. 2 | the same or similar relation in depth | measured in size and in order | [chapter 3](03_model_derivative.ipynb) |
-# | below Eq. 7 | $v$ and $A$ are named "first and second layer": swapped | | |
-# | Eq. 24 | $h_1$ for $h_2$ in the middle | | |
-# | Eq. 29 | Chebyshev's inequality needs $\epsilon^2$ | | below |
-# | A.5 | the gradient sign $\nabla$ is missing in three updates, and in a fourth line the norm's "$\lVert\nabla$" | | |
+# | § 3.1, text on Fig. 2 | "same or similar" relation in deep networks: not said how similar | measured in size and in order | [chapter 3](03_model_derivative.ipynb) |
 # | § 5, Figs. 7, 13 | norm of the multi-class residual not given | two norms | [chapter 10](10_deviations.ipynb) |
-# | Fig. 8 | "monotonically" | measured | [chapter 5](05_many_classes.ipynb) |
-# | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, hardly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
 # | all figures | learning rate, momentum, seeds, stopping rule not given | ours, varied | [chapter 10](10_deviations.ipynb) |
 #
-# An earlier notebook by others that set out to validate the paper has a chapter of its own: [chapter 19](19_earlier_notebook.ipynb).
+# **Misprints**
+#
+# | where | what | what we do | evidence |
+# | --- | --- | --- | --- |
+# | below Prop. 4.2 | "the theorem states", "this theorem implies": the proposition is meant | | |
+# | § 4.1 on Fig. 5 | "see Appendix B for subset loss curves": they are in Appendix C.2, Figure 11 | | |
+# | § 3.1 | $\theta_d \in [0, 2\pi)$ for an angle between vectors | $[0, \pi]$ | [chapter 3](03_model_derivative.ipynb) |
+# | below Eq. 7 | $v$ and $A$ are named "first and second layer": swapped | | |
+# | Eq. 24 | $h_1$ for $h_2$ in the middle | | |
+# | A.5 | the gradient sign $\nabla$ is missing in three updates, and in a fourth line the norm's "$\lVert\nabla$" | | |
+#
+# An earlier notebook by others set out to validate the paper. It has a chapter of its own:
+# [chapter 19](19_earlier_notebook.ipynb).
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -110,12 +137,13 @@ show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 # %% [markdown]
 # ## How it was measured
 #
-# The folded cell above plans these trainings:
+# The folded cell above plans five groups of trainings:
 #
-# - **theory**: the setting of the theory, NTK parameterisation with an antisymmetric start, so that $f(w_0) = 1/2$, and
-#   full-batch descent;
-# - **stated**: the same without the antisymmetric start (§ 3.1), measured at its start alone;
-# - **long**: mini-batches with momentum, until the wrong labels are being fitted;
+# - **theory**: the setting of the theory, with full-batch descent. The network has the paper's NTK parameterisation (§
+#   3.1): weights start as N(0, 1), and each layer after the first is divided by the root of its number of inputs. The
+#   start is antisymmetric: two equal copies are subtracted, so that $f = 1/2$ for every image.
+# - **stated**: the same without the antisymmetric start (§ 3.1), measured at its start alone.
+# - **long**: mini-batches with momentum, until the wrong labels are being fitted.
 # - **momentum** and **plain**: the trainings of [chapter 2](02_binary_dynamics.ipynb) with and without momentum.
 #
 # A seed draws the images, the wrong labels, the weights and the order of the batches. After each step or epoch the
@@ -128,13 +156,13 @@ for name, some in runs.items():
 # %% [markdown]
 # ## Equations 10 and 30
 #
-# $D$ is the training set with its given labels and $\hat D$ the same with its true ones; $c$ runs over the classes.
-# Under Assumption 4.1, $\sum_c g_{noise} = -\alpha \sum_c g_{clean}$. Equation 30 prints
-# $\nabla L(\hat D) = -\frac{1-\alpha}{\alpha}\sum_c g_{noise}$. But
-# $-\frac{1-\alpha}{\alpha}\sum g_{noise} = (1-\alpha)\sum g_{clean}$ is the gradient on the *noisy* training set $D$.
-# For $\hat D$ the assumption behind Eq. 10 gives $-\frac{1+\alpha}{\alpha}\sum g_{noise}$, and counting samples gives
-# $-\frac{1}{\alpha(1-\delta)}\sum g_{noise}$. The printed multiple is far off; counting comes closest to what we
-# measure, closer than Eq. 10:
+# What multiple of the noisy samples' gradient is the gradient on the true labels? Equation 30 prints
+# $\nabla L(\hat D) = -\frac{1-\alpha}{\alpha}\sum_c g_{noise}$, a sum over the classes $c$. That multiple is far too
+# small, because it belongs to the *noisy* training set: under Assumption 4.1,
+# $-\frac{1-\alpha}{\alpha}\sum_c g_{noise} = (1-\alpha)\sum_c g_{clean} = \nabla L(D)$. For $\hat D$ there are two
+# candidates. Equation 10 gives $-\frac{1+\alpha}{\alpha}\sum_c g_{noise}$. Counting samples gives
+# $-\frac{1}{\alpha(1-\delta)}\sum_c g_{noise}$, because the clean samples are the share $1-\delta$ of all. The two
+# agree at the start. Over the training counting stays closer to what we measure:
 
 
 # %% figure="fig-errata-eq30" tags=["hide-input"]
@@ -167,8 +195,8 @@ sampling = 2 * np.sqrt(
 )  # nothing is learnt yet: what counting is off, the draw of labels makes
 show.markdown(
     f"Before the first step the counted factor is off by {np.sqrt(np.square(at_start).mean()):.3f} (root mean square over "
-    f"seeds), because the wrong labels are a finite sample. Twice that, {sampling:.3f}, is the error that is granted to an "
-    "equation at every step."
+    "seeds), because the wrong labels are a finite sample. We allow each equation twice that error at every step: "
+    f"{sampling:.3f}."
 )
 for id, name, says, source in (
     ("eq-30-as-printed", "printed", "∇L(D̂) = −(1 − α)/α · Σ g_noise, at every step.", "Appendix A.4, Eq. 30"),
@@ -187,11 +215,15 @@ for id, name, says, source in (
 # %% [markdown]
 # ## The factor of Proposition 4.2 with momentum
 #
-# Project the gradient on the noisy data onto the gradient on the true labels: the share of the latter's length is the
-# factor by which the step shrinks. The proposition says $(1-\alpha)/(1+\alpha)$, counting says $(1-\delta)(1-\alpha)$.
-# We compare each with the measured factor over the first half of the early stage, where the factor is well away from
-# zero. With momentum the relative errors are several times as large: the weights overshoot, the dominance of the clean
-# gradient ends sooner, and where the step is nearly zero a small difference is a large share of it.
+# Wrong labels shorten the step along the gradient on the true labels. The *step factor* says by how much: it is the
+# projection of the gradient on the noisy data onto the gradient on the true labels, divided by the length of the
+# latter. The proposition says $(1-\alpha)/(1+\alpha)$, counting says $(1-\delta)(1-\alpha)$. We compare each with the
+# measured factor over the first half of the early stage, where it is well away from zero. (The early stage ends where
+# the test error is least.)
+#
+# Without momentum both formulas are good, and counting is better. With momentum their relative errors are several times
+# as large. A likely reason is that the weights overshoot and the dominance of the clean gradient ends sooner: where the
+# step is nearly zero, a small difference is a large share of it.
 
 
 # %% figure="fig-errata-momentum" tags=["hide-input"]
@@ -248,8 +280,9 @@ for name in ("plain", "momentum"):
 # %% [markdown]
 # ## The two losses of Appendix A.4
 #
-# Appendix A.4 begins with $L(w; D_{clean}) = L(w;\hat D)$, because both sets have the same distribution. That holds for
-# weights that do not depend on the samples, as at the start. Once the network has fitted wrong labels, it is wrong on
+# Is the loss on the clean samples the loss on all samples with their true labels? Appendix A.4 begins with
+# $L(w; D_{clean}) = L(w;\hat D)$, because both sets have the same distribution. That is right as long as the weights do
+# not depend on the samples, as at the start. It fails once the network has fitted wrong labels: then it is wrong on
 # exactly those samples that are in $\hat D$ and not in $D_{clean}$, and the two losses part.
 
 # %% figure="fig-errata-a4" tags=["hide-input"]
@@ -274,7 +307,7 @@ losses = {column: np.array(long.each(lambda run, c=column: while_dominant(run, c
 start, end = (np.log(long.wide("clean_loss").iloc[row].to_numpy()) for row in (0, -1))
 ledger.check(
     "a-4-identity",
-    says="The loss on the clean subset is that on the ground-truth-labelled set.",
+    says="The loss on the clean subset equals the loss on the whole training set with its true labels.",
     source="Appendix A.4",
     figure="fig-errata-a4",
     measured={
@@ -296,10 +329,11 @@ ledger.check(
 # %% [markdown]
 # ## A mean of products
 #
-# For Equation 8 the paper writes $E[(f-y)\nabla h] = E[f-y]\,E[\nabla h]$ over a subset. The right side is a product of
-# means, and equals the left one only if $f - y$ and $\nabla h$ do not vary together. The figure shows the length of the
-# difference relative to the length of the left side, averaged over the clean and noisy subsets of both classes. At an
-# antisymmetric start it is 0 by construction, because $f$ is one half for every image.
+# For Equation 8 the paper writes $E[(f-y)\nabla h] = E[f-y]\,E[\nabla h]$ over a subset. This holds only if $f - y$ and
+# $\nabla h$ do not vary together. It is nearly true before training with PyTorch's initialisation, and wrong once the
+# network has learnt. The figure shows the length of the difference of the two sides relative to the length of the left
+# one, averaged over the clean and noisy subsets of both classes. (With an antisymmetric start it would be 0 before
+# training by construction, because $f$ is one half for every image.)
 
 # %% figure="fig-errata-product" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.4)
@@ -325,7 +359,7 @@ ledger.check(
 later = long.wide("product").iloc[-1].to_numpy()
 ledger.check(
     "product-of-means-later",
-    says="So it is later in training.",
+    says="The mean of (f − y)∇h over a subset is still the product of the means at the end of training.",
     source="ours, for § 3.2 (before Eq. 8)",
     figure="fig-errata-product",
     measured={"last epoch": later},
@@ -335,11 +369,13 @@ ledger.check(
 # %% [markdown]
 # ## Theorem 4.5 with a semi-definite Hessian
 #
-# The proof of Theorem 4.5 needs $g^T H g > 0$ for the gradient $g$ of a subset, and takes $H$ to be positive definite.
-# With more weights than samples it cannot be positive definite: $H = \sum_i f_i(1-f_i)\,\nabla h_i \nabla h_i^T$ has at
-# most as many positive eigenvalues as there are samples. But $g = \sum_i (f_i - y_i)\nabla h_i$ is a combination of the
-# same $\nabla h_i$. If $g^T H g = 0$, then $\nabla h_i^T g = 0$ for all $i$, hence $g^T g = 0$. So $g^T H g > 0$
-# wherever $g \ne 0$, and the theorem stands. An example with 20 samples and 50 weights:
+# Theorem 4.5 says that $\alpha$ rises in training. Its proof has a gap, which can be closed. It needs $g^T H g > 0$ for
+# the gradient $g$ of a subset, where $H$ is the Hessian of the loss with constant $\nabla h$ (infinite width), and it
+# takes $H$ to be positive definite. With more weights than samples $H$ cannot be positive definite:
+# $H = \sum_i f_i(1-f_i)\,\nabla h_i \nabla h_i^T$ has at most as many positive eigenvalues as there are samples. But
+# $g = \sum_i (f_i - y_i)\nabla h_i$ is a combination of the same $\nabla h_i$. If $g^T H g = 0$, then
+# $\nabla h_i^T g = 0$ for all $i$, hence $g^T g = 0$. So $g^T H g > 0$ wherever $g \ne 0$, and the theorem stands. An
+# example with 20 samples and 50 weights:
 
 # %%
 drawn = torch.Generator().manual_seed(0)
@@ -356,16 +392,18 @@ show.markdown(f"The Hessian has rank {torch.linalg.matrix_rank(hessian)} of 50, 
 # %% [markdown]
 # ## Chebyshev's inequality
 #
-# Chebyshev's inequality (Eq. 29) reads $P(|X-\mu|\ge\epsilon) \le \mathrm{Var}/\epsilon^2$. With $\epsilon$ in place of
-# $\epsilon^2$ it is false: a fair coin of ±0.1 has variance 0.01 and is 0.1 away from its mean with probability 1,
-# while $0.01/0.1 = 0.1$. Lemma A.2 still holds: for a fixed $\epsilon$ both bounds vanish like $1/m$.
+# Chebyshev's inequality for a variable $X$ with mean $\mu$ is $P(|X-\mu|\ge\epsilon) \le \mathrm{Var}(X)/\epsilon^2$.
+# Equation 29 has $\epsilon$ in place of $\epsilon^2$, and that is false: a fair coin with the values ±0.1 has variance
+# 0.01 and is 0.1 away from its mean with probability 1, while the bound would be $0.01/0.1 = 0.1$. Lemma A.2 still
+# holds, because for a fixed $\epsilon$ both bounds vanish like $1/m$ with the width $m$.
 #
 # ## What to take away
 #
-# - The clean gradient is the share $1-\delta$ of the true-label gradient, found by counting samples and right in
-#   expectation, and not the share $1/(1+\alpha)$ of Equation 10. The multiple printed in Equation 30 belongs to the
-#   gradient on the noisy data, not to the gradient on the true labels.
-# - In a training with momentum the errors of such factors are several times as large as without.
-# - Equal losses and products of means hold before training, because the weights do not depend on the samples yet. They
-#   no longer hold once the network has fitted wrong labels.
-# - The other points are settings that the paper does not state, or misprints; none changes a result.
+# - To get the gradient on the true labels, multiply the gradient of the clean samples by $1/(1-\delta)$. This follows
+#   from counting samples and is right in expectation. The factor $1+\alpha$ of Equation 10 agrees at the start only.
+#   The multiple printed in Equation 30 belongs to the gradient on the noisy data.
+# - Do not rely on such factors in a training with momentum: their errors are several times as large as without.
+# - The loss on clean samples stands for the loss on the true labels before training, and so do products of means for
+#   means of products. Neither is true once the network has fitted wrong labels.
+# - Most other points are settings that the paper does not state, or misprints. A few statements in words go further
+#   than the measurements. None of them changes the main result.

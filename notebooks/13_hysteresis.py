@@ -15,13 +15,17 @@
 # %% [markdown]
 # # Hysteresis, or a network that died
 #
-# A magnet remembers: led through a field and back, it does not return to where it was. Does training with two gradients
-# remember too? An experiment that goes on from that of [chapter 12](12_two_gradients.ipynb) takes networks that were
-# trained well and networks that collapsed, leads the first up and the second down in the share $\lambda$ of the clean
-# gradient, and looks for two branches at 80 % wrong labels. This chapter repeats it at three noise rates, and then
-# leads one and the same network around a closed loop. In short: the two branches are two kinds of network that a tiny
-# learning rate leaves as they were, at every noise rate at which there are two kinds to begin with. Around the closed
-# loop networks fail to come back because their units have died; networks whose units cannot die come back.
+# Can a network that collapsed recover when you take back what made it collapse? A magnet remembers: led through a field
+# and back, it does not return to where it was. This is called *hysteresis*. An experiment that goes on from that of
+# [chapter 12](12_two_gradients.ipynb) looks for it in training with two gradients. It takes networks that were trained
+# well and networks that collapsed, leads the first up and the second down in the share $\lambda$ of the clean gradient,
+# and finds two branches at 80 % wrong labels. This chapter repeats it at three noise rates, and then leads one and the
+# same network around a closed loop.
+#
+# In short: the two branches are no hysteresis. They are two kinds of network that a tiny learning rate leaves as they
+# were, at every noise rate at which there are two kinds to begin with. Around the closed loop networks fail to come
+# back because their units have died, and a dead network does not recover. Networks with leaky ReLU, whose units cannot
+# die, come back.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -109,8 +113,8 @@ tables = {name: some[0].history for name, some in runs.items()}
 # ## The original protocol
 #
 # One network is trained at $\lambda = 0.35$ ("ordered") and led up, another at $\lambda = 0.65$ ("collapsed") and led
-# down, at a hundredth of the learning rate. Do they meet? At 80 % wrong labels they do not: each stays close to where
-# its training left it.
+# down, at a hundredth of the learning rate. Do they meet? No: each stays close to where its training left it. Here and
+# below, $\delta$ is the noise rate, the share of wrong labels.
 
 # %% tags=["hide-input"]
 on = experiments.Machine(device).resolve()
@@ -157,21 +161,21 @@ show.table(
         for rate in noise_rates
     ],
     [
-        "δ", f"error before the sweep, λ = {one.path[0][0]:g}", f"below {ORDERED_BELOW:g}",
-        f"error before, λ = {protocol['collapsed', HIGH].path[0][0]:g}", f"{COLLAPSED_FROM:g} or more",
+        "δ", f"error before the sweep, trained at λ = {one.path[0][0]:g}", f"of these below {ORDERED_BELOW:g}",
+        f"error before, trained at λ = {protocol['collapsed', HIGH].path[0][0]:g}", f"of these {COLLAPSED_FROM:g} or more",
         f"gap at λ = {window[middle]:g}", "two branches, by the original's mark",
     ],
 )  # fmt: skip
 longer = runs[f"ordered, trained as long, δ = {HIGH:g}"][0].experiment
 same = readings.stage_ends(tables[f"ordered, trained as long, δ = {HIGH:g}"])[longer.afresh - 1]
 show.markdown(
-    f"At δ = {HIGH:g}, trained for as many epochs as the collapsed ones, the networks at λ = {longer.path[0][0]:g} reach an error of "
-    f"{claims.spread(same)}."
+    f"The collapsed networks train for more epochs, but that is not what sets them apart: at δ = {HIGH:g}, networks "
+    f"trained as long at λ = {longer.path[0][0]:g} have an error of {claims.spread(same)}."
 )
 others = [rate for rate in noise_rates if rate != HIGH]
 ledger.check(
     "hysteresis-general",
-    says="The two branches are no matter of 80 % wrong labels: there are two at smaller noise rates too, by the original's mark of 0.10 in the middle of the window.",
+    says="The two branches are not special to 80 % wrong labels: there are two at smaller noise rates too, with a gap above the original's mark of 0.10 in the middle of the window.",
     source="the question of the earlier notebook on hysteresis",
     figure="fig-hysteresis-original",
     measured={f"gap, δ = {rate:g}": gaps[rate] for rate in noise_rates},
@@ -180,7 +184,7 @@ ledger.check(
 moved = {name: abs(swept[name, HIGH][-1] - swept[name, HIGH][0]) for name in BRANCHES}
 ledger.check(
     "hysteresis-frozen",
-    says="In that protocol the branches are the states the networks were put in: the sweep itself hardly changes them.",
+    says="In the original protocol the branches are the states that training left the networks in: the sweep hardly changes them.",
     source="this book; δ = 0.8",
     figure="fig-hysteresis-original",
     measured={f"change over the sweep, {name}": values for name, values in moved.items()} | {"gap": gaps[HIGH]},
@@ -188,9 +192,9 @@ ledger.check(
 )
 
 # %% [markdown]
-# The gap at noise rate 0.8 is no finding: the networks were trained so that they differ, and the sweep left them nearly
-# as they were. A gap needs only two kinds of network before the sweep, and the noise rate decides whether training at
-# $\lambda = 0.65$ makes the second kind (chapter 12).
+# So the gap at noise rate 0.8 does not show hysteresis: the networks were trained so that they differ, and the sweep
+# left them nearly as they were. Two kinds of network before the sweep are enough for a gap. The noise rate only decides
+# whether training at $\lambda = 0.65$ makes the second kind (chapter 12).
 
 # %% [markdown]
 # ## How it was made
@@ -199,16 +203,17 @@ ledger.check(
 # after 30 and 40) and another at 0.65 ("collapsed", 100 epochs, learning rate divided by ten after 50 and 80). Then
 # discard the optimizer's momentum, set the learning rate to a hundredth of the first one, and lead the ordered network
 # up from 0.30 to 0.70 and the collapsed one down, three epochs at each value. The profiles below `paper` take a fifth
-# of the epochs, with the same shares. The original does this at noise rate 0.8 and asks whether what it sees is special
-# to that rate; we do it at noise rates 0, 0.4 and 0.8. Where `checkpoints` names a folder, the networks in it are
-# swept; otherwise the recorded or live runs are used. Every network is kept, whatever its error: the original keeps an
-# ordered network only if its error is below 0.30 and a collapsed one only if it is 0.50 or more (the horizontal lines
-# of the figure), which builds the two branches in.
+# of the epochs and divide the learning rate at the same shares of them.
+#
+# The original does this at noise rate 0.8 and asks whether what it sees is special to that rate; we do it at noise
+# rates 0, 0.4 and 0.8. The original keeps an ordered network only if its error is below 0.30, and a collapsed one only
+# if it is 0.50 or more (the horizontal lines of the figure). This builds the two branches in, so we keep every network.
+# If `checkpoints` names a folder, the networks in it are swept; otherwise the recorded or live runs are used.
 #
 # **A closed loop.** Train one network at a small $\lambda$, then lead *the same network* up through all values and back
-# down at the learning rate it started with, and stay for a number of epochs at each value: the *dwell*. If two states
-# exist at one $\lambda$, the way back differs from the way up however slowly one goes. If the network only lags behind,
-# the difference shrinks to nothing as the dwell grows.
+# down at the learning rate it started with. Stay for a number of epochs at each value: the *dwell*. If two states exist
+# at one $\lambda$, the way back differs from the way up, however slow the loop. If the network only lags behind, the
+# difference shrinks to nothing as the dwell grows.
 #
 # A *seed* draws the images of training and test, the wrong labels, the weights at the start and the order of the
 # images. Both kinds of network have the same seeds, so that they are compared in pairs.
@@ -216,9 +221,9 @@ ledger.check(
 # %% [markdown]
 # ## The original protocol as published
 #
-# The authors published a third version of their protocol at noise rate 0.8. In the first two versions
-# no network got below the threshold for ordered ones, and so the third dropped it: the best three of ten networks,
-# trained at λ = 0.5, stand for the ordered branch.
+# The published runs agree with ours: the sweep hardly moves either branch. They are the third version of the authors'
+# protocol, at noise rate 0.8. In the first two versions no network got below the threshold for ordered ones. So the
+# third dropped it and takes the best three of ten networks, trained at $\lambda = 0.5$, as the ordered branch.
 
 # %% tags=["hide-input"]
 theirs = published.read("hysteresis", fresh=fresh).pivot(index="mix", columns=["branch", "seed"], values="test_error")
@@ -228,10 +233,10 @@ show.markdown(published.credit())
 show.markdown(
     f"Over λ from {theirs.index[0]:g} to {theirs.index[-1]:g} the error of the low branch goes from {low_branch[0].mean():.2f} to "
     f"{low_branch[-1].mean():.2f}, that of the collapsed one from {high_branch[0].mean():.3f} to {high_branch[-1].mean():.3f} (means of three networks), "
-    f"with a gap of {(high_branch - low_branch)[there_middle].mean():.2f} at λ = {theirs.index[there_middle]:g}. So they agree with ours: "
-    f"the sweep moves neither branch by more than {max(abs(np.diff(low_branch[[0, -1]], axis=0)).max(), abs(np.diff(high_branch[[0, -1]], axis=0)).max()):.2f}. "
+    f"with a gap of {(high_branch - low_branch)[there_middle].mean():.2f} at λ = {theirs.index[there_middle]:g}. "
+    f"The sweep moves neither branch by more than {max(abs(np.diff(low_branch[[0, -1]], axis=0)).max(), abs(np.diff(high_branch[[0, -1]], axis=0)).max()):.2f}. "
     f"By the original's own threshold none of the three low ones is ordered (below {ORDERED_BELOW:g}): their least error is {low_branch.min():.2f}. "
-    "An error of 0.900 in every network and at every λ is that of one answer for all images."
+    "A network with an error of 0.900 at every λ gives one answer for all images."
 )
 
 # %% [markdown]
@@ -251,8 +256,8 @@ if outputs:
 # %% [markdown]
 # ## One network around a closed loop
 #
-# Now one network goes up and comes back, at the learning rate it was trained with. With ReLU it does not come back the
-# way it went, at any dwell.
+# Now one network goes up and comes back, at the learning rate it was trained with. With ReLU its error does not come
+# down again on the way back, at any dwell.
 
 # %% figure="fig-hysteresis-loops" tags=["hide-input"]
 fig, places = figures.panels(len(dwells), height=1.9)
@@ -266,10 +271,11 @@ show.figure(fig)
 show.markdown(f"*{records.Runs(run for name in runs if 'relu' in name for run in runs[name]).provenance_line()}.*")
 
 # %% [markdown]
-# The area $A$ between the two ways measures the loop. As the rate $R=\Delta\lambda/\mathrm{dwell}$ goes to zero, the
-# area of a true hysteresis tends to a number $A_0$ above zero, and the area of a mere lag tends to zero. The limit
-# cannot be measured, so we extrapolate, $A(R)=A_0+cR^{n}$, with the two exponents that the theory of slowly driven
-# systems offers, $n = 1/3$ and $2/3$. Where they disagree about $A_0$, the data do not decide.
+# Would a slower loop close? The area $A$ between the two ways measures how far it is open. Let $\Delta\lambda$ be the
+# distance between neighbouring values of $\lambda$, and $R=\Delta\lambda/\mathrm{dwell}$ the rate. As $R$ goes to zero,
+# the area of a true hysteresis tends to a number $A_0$ above zero, and the area of a mere lag tends to zero. The limit
+# cannot be measured, so we extrapolate by $A(R)=A_0+cR^{n}$, with fitted $A_0$ and $c$. For $n$ the theory of slowly
+# driven systems offers $1/3$ and $2/3$. Where the two disagree about $A_0$, the data do not decide.
 
 # %% figure="fig-hysteresis-area" tags=["hide-input"]
 step = loop[1] - loop[0]
@@ -309,7 +315,7 @@ ledger.check(
 EXPONENTS = (("1/3", 1 / 3), ("2/3", 2 / 3))
 ledger.check(
     "hysteresis-remains",
-    says="The loop stays open however slowly it is gone through (ReLU).",
+    says="The loop stays open, however slow it is (ReLU).",
     source="this book: what a hysteresis would do",
     figure="fig-hysteresis-area",
     measured={f"area at rate 0, n = {name}": limits["relu", n] for name, n in EXPONENTS},
@@ -327,16 +333,18 @@ ledger.check(
 # %% [markdown]
 # An area that stays above zero is what hysteresis would look like, and by that criterion alone ReLU shows it. But in a
 # hysteresis there are two states, and each can be left: a strong enough field turns the magnet either way. A dead
-# network is no such state, as the next section shows. With leaky ReLU the area falls with the rate and can become
-# negative: a network that comes back has trained for longer than when it left, and so has a lower error.
+# network is no such state, as the next section shows: nothing leads it out again. With leaky ReLU the area shrinks as
+# the loop gets slower, and can become negative. A negative area means a lower error on the way back, and the likely
+# reason is that the network has trained for longer by then.
 #
 # ## Why it does not come back
 #
-# The figure shows the share of the last hidden layer's units that are off for every test image, in the slowest loop. It
-# has two comparisons: leaky ReLU, whose units cannot be off for good, and ReLU with small steps and a very old clean
-# gradient (learning rate 0.01, $K = 160$, and half of the longest dwell), with which in the previous chapter's short
-# trainings errors rose while no unit died. If the memory is in the dead units, a network comes back where no unit has
-# died, and only there.
+# The memory is in dead units. The figure shows the share of the last hidden layer's units that are *off*, which means
+# for every test image, in the slowest loop. With ReLU such a unit has no gradient and stays off. There are two
+# comparisons. With leaky ReLU units that are off still have a gradient, and can come back. The other is ReLU with small
+# steps and a very old clean gradient, computed anew every $K$ steps (learning rate 0.01, $K = 160$, second longest
+# dwell). In the short trainings of chapter 12 this raised the error and killed no unit. So we expected that no unit
+# dies here and the network comes back. But this training is longer: units die after all, and the loop is open.
 
 # %% figure="fig-hysteresis-dead" tags=["hide-input"]
 slowest = {TITLES[name]: tables[f"{name}, dwell {dwells[-1]}"] for name in TITLES}
@@ -406,17 +414,18 @@ ledger.check(
 show.markdown(
     f"With small steps, {100 * turned.mean():.0f} % of the units are off at the turn of a loop of {sum(stage[1] for stage in runs['small steps'][0].experiment.path)} epochs, "
     f"and the area is {small_area.mean():.2f}, against {relu_area.mean():.2f} with the original's steps and {areas['leaky_relu'][-2].mean():.2f} with leaky ReLU at the same dwell. "
-    "So small steps are no protection in a long training: where units die, later or sooner, the loop is open."
+    "So small steps do not protect in a long training: where units die, sooner or later, the loop is open."
 )
 
 # %% [markdown]
 # ## The published loops
 #
 # The authors published loops, too: a ResNet-18 from fresh weights, led up from 0.20 to 0.64 and back in 60 stages, of
-# one epoch each ("fast") or five ("slow"), with ten seeds. In these loops the learning rate falls on the way, by a
-# factor of ten after the 50th and again after the 75th epoch: in the fast loop on the way back, in the slow loop early
-# on the way up. So the way back differs from the way up in the learning rate as well as in what the network has been
-# through. A memory of the collapse would put the way back above the way up: a positive area.
+# one epoch each ("fast") or five ("slow"), with ten seeds. They cannot tell us about memory, because the learning rate
+# falls on the way: by a factor of ten after the 50th epoch and again after the 75th. The fast loop has 60 epochs and
+# meets the first fall on the way back; the slow loop has 300 and meets both on the way up. So the way back differs from
+# the way up in the learning rate as well as in what the network has been through. A memory of the collapse would put
+# the way back above the way up: a positive area. The slow loops have a negative one:
 
 # %% figure="fig-hysteresis-published" tags=["hide-input"]
 PACES = {"fast": 1, "slow": 5}
@@ -448,9 +457,9 @@ ledger.check(
 )
 
 # %% [markdown]
-# If the falling learning rate is the reason, small networks led in the same way must do the same, although at a
-# constant learning rate their area is positive. We lead them from fresh weights, with a learning rate that falls at the
-# same shares of the loop.
+# Is the falling learning rate the reason? If so, small networks led in the same way must do the same, although their
+# area is positive at a constant learning rate. They do. We lead them from fresh weights, with a learning rate that
+# falls at the same shares of the loop.
 
 # %% figure="fig-hysteresis-falling" tags=["hide-input"]
 falling = {
@@ -497,8 +506,8 @@ ledger.check(
 #
 # ## Try it yourself
 #
-# Run `python -m lib run 13 --profile smoke -p outputs my-branches`, and again with `-p checkpoints my-branches`. Must the
-# second figure be the first one?
+# Run `python -m lib run 13 --profile smoke -p outputs my-branches`, and again with `-p checkpoints my-branches`. Must
+# the first figure of the two runs be the same?
 #
 # <details><summary>Solution</summary>
 #
@@ -509,10 +518,12 @@ ledger.check(
 #
 # ## What to take away
 #
+# - If a ReLU network has collapsed because its units died, do not wait for it: units that are off for every image do
+#   not come back by themselves. Go back to an earlier checkpoint, or use leaky ReLU, which lets the network come back.
+#   Small steps only kill the units later.
 # - Two kinds of network that a sweep does not move are two initial conditions, not a hysteresis. There is a gap between
-#   them at every noise rate at which training at the larger λ makes a collapsed network.
-# - To find memory, lead one system around a closed loop, at a rate at which it can move, and go slower until nothing changes.
-# - The memory is in dead units: units that are off for every image do not come back by themselves. Small steps only
-#   kill them later; leaky ReLU lets the network come back.
+#   them at every noise rate at which training at the larger $\lambda$ makes a collapsed network.
+# - To find memory, lead one system around a closed loop, at a rate at which it can move, and go slower until nothing
+#   changes.
 # - Keep everything else constant on the way. A falling learning rate makes a loop of its own, with the way back below
 #   the way up.

@@ -15,14 +15,16 @@
 # %% [markdown]
 # # Finite size: does the collapse sharpen?
 #
-# Is the collapse of [chapter 12](12_two_gradients.ipynb) a phase transition? If it were, larger systems would show it
-# more clearly: the curve would be steeper, its fluctuations higher and narrower, and rescaled by the size all curves
-# would fall on one. An experiment that goes on from chapters 12 and [13](13_hysteresis.ipynb) takes the width of the
-# network as the size, and looks at the spread of the final error near the collapse. In short: there is no sign of a
-# transition. With width the collapse gets no sharper and its fluctuations no higher, and the rescaled curves do not
-# fall on one. This is true of our small networks and of the results that the authors published. Both show that the
-# collapse moves to larger λ as the network gets wider. Where it lies also depends on how long one trains, because each
-# network has a lifetime.
+# Does a wider network protect you from the collapse of [chapter 12](12_two_gradients.ipynb), and is the collapse a
+# phase transition? In a phase transition larger systems would show it more clearly: the curve would be steeper, its
+# fluctuations higher and narrower, and after rescaling by the size all curves would fall on one. An experiment that
+# goes on from chapters 12 and [13](13_hysteresis.ipynb) takes the width of the network as the size, and looks at the
+# spread of the final error near the collapse.
+#
+# In short: there is no sign of a transition. With width the collapse gets no sharper and its fluctuations no higher,
+# and the rescaled curves do not fall on one. This is true of our small networks and of the results that the authors
+# published. Both show that the collapse moves to a larger share $\lambda$ of the clean gradient as the network gets
+# wider. But width is no full protection: in longer trainings more networks collapse.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -146,7 +148,8 @@ def half_way(m: np.ndarray) -> float:
 
 place = {width: np.array([half_way(cells[width][:, group]) for group in groups]) for width in widths}
 show.markdown(
-    f"From width {thin} to {wide} the steepest slope of the mean goes from {claims.number(slope[thin].mean())} to "
+    "We measure a network by $m$, which is 1 if it makes no error and 0 if it guesses. "
+    f"From width {thin} to {wide} the steepest slope of the mean of $m$ goes from {claims.number(slope[thin].mean())} to "
     f"{claims.number(slope[wide].mean())} per unit of λ, and the largest variance from {claims.number(height[thin].mean())} to "
     f"{claims.number(height[wide].mean())}. The λ at which the mean has fallen half-way goes from "
     f"{claims.number(place[thin].mean())} to {claims.number(place[wide].mean())} (means over groups of seeds)."
@@ -155,11 +158,11 @@ show.markdown(
 # %% [markdown]
 # ## Mean, variance and fourth cumulant
 #
-# The figure is about the order parameter $m = 1-e/0.9$, where $e$ is the test error at the end of a training: 1 for a
-# perfect network, 0 for one that guesses among ten classes. Over the share $\lambda$ of the clean gradient it shows
-# the mean of $m$ over seeds, its variance, and Binder's cumulant, a ratio of moments. For a phase transition, wider
-# networks would have a steeper mean and a higher peak of the variance, and the curves of Binder's cumulant would cross
-# at one place.
+# The figure shows none of the three marks of a phase transition. It is about the order parameter $m = 1-e/0.9$, where
+# $e$ is the test error at the end of a training: 1 for a perfect network, 0 for one that guesses among ten classes.
+# Over $\lambda$ it shows the mean of $m$ over seeds, its variance, and Binder's cumulant, a ratio of moments. In a
+# phase transition wider networks would have a steeper mean and a higher peak of the variance, and the curves of
+# Binder's cumulant would cross at one place. The noise rate $\delta$, the share of wrong labels, is 0.8 here.
 
 # %% figure="fig-finite-moments" tags=["hide-input"]
 draws = np.random.default_rng(0)
@@ -189,8 +192,8 @@ for name in dict.fromkeys(name.split()[0] for name in runs):
     show.markdown(f"*{words}: {some.provenance_line()}.*")
 
 # %% [markdown]
-# A spread is a property of many seeds. The next claims are therefore about groups of seeds, ten in each at the
-# recorded profiles, in place of single seeds.
+# A spread is a property of many seeds. So the next claims compare groups of seeds, ten in each at the recorded
+# profiles, and not single seeds.
 
 # %% tags=["hide-input"]
 ledger.check(
@@ -231,19 +234,20 @@ ledger.check(
 # the images of training and test, the wrong labels, the weights at the start and the order of the images. From the
 # seeds we take:
 #
-# - The mean $\langle m\rangle$ and the variance of $m$, with bootstrap intervals. (A susceptibility is a variance
-#   times a number of units, $N\,{\rm Var}(m)$. A network has no natural $N$, so we show the variance, which has all
-#   the information.)
-# - Binder's cumulant $U=1-\langle m^4\rangle/3\langle m^2\rangle^2$. The curves for different sizes cross at a
-#   transition.
-# - The data collapse: one function of $(\lambda-\lambda_c)L^{1/\nu}$ for all widths, with the place $\lambda_c$ and
-#   the exponent $\nu$ fitted. Its quality $S$, of Houdayer and Hartmann, is about 1 if the curves agree within their
-#   errors.
+# - The mean $\langle m\rangle$ and the variance of $m$, with bootstrap intervals. (Physics often shows the
+#   susceptibility, a variance times a number of units, $N\,{\rm Var}(m)$. A network has no natural $N$, so we show the
+#   variance.)
+# - Binder's cumulant $U=1-\langle m^4\rangle/(3\langle m^2\rangle^2)$. At a transition the curves for different sizes
+#   cross.
+# - The data collapse, which has nothing to do with the collapse of a network: a fit of one function of
+#   $(\lambda-\lambda_c)L^{1/\nu}$ to all widths, with a place $\lambda_c$ and an exponent $\nu$. Its quality $S$, of
+#   Houdayer and Hartmann, is about 1 if the curves agree within their errors, and larger if they do not. (It is not the
+#   staleness $S$ of chapter 12.)
 #
 # The tools (`lib.beyond.scaling`) are tested on systems whose answer is known: the tests simulate the two-dimensional
-# Ising model and find its critical temperature and exponent. The next cell is a smaller test, live. It makes one set
-# of curves from a known scaling function, and another in which each size has a place of its own, so that no rescaling
-# can bring the curves together:
+# Ising model and find its critical temperature and exponent. The next cell is a smaller test, live. It makes one set of
+# curves from a known scaling function, and another in which each size has a place of its own. No rescaling can bring
+# the curves of the second set together, and the analysis must say so:
 
 
 # %% tags=["hide-input"]
@@ -263,15 +267,15 @@ none = scaling.collapse(made(np.random.default_rng(0), 0.06), np.random.default_
 show.markdown(
     f"Known scaling (place 0.5, ν = 2): found {known.x_c.value:.3f} [{known.x_c.low:.3f}, {known.x_c.high:.3f}] and "
     f"ν = {known.nu.value:.2f} [{known.nu.low:.2f}, {known.nu.high:.2f}] with S = {known.quality:.1f}. "
-    f"Curves that do not scale: best S = {none.quality:.1f}."
+    f"Curves that no rescaling brings together: best S = {none.quality:.1f}."
 )
 
 # %% [markdown]
 # ## With 40 % wrong labels
 #
-# The original has two noise rates, 0.8 and 0.4. At 0.4 the collapse lies at larger $\lambda$. For wide networks it
-# lies so far to the right that in a window up to 0.8 the largest variance is on the edge. Therefore our window here
-# goes up to 1:
+# The original has two noise rates, 0.8 and 0.4. At 0.4 the picture is the same, at larger $\lambda$: wider networks
+# collapse later and less steeply. For the widest ones the collapse lies so far to the right that in a window up to 0.8
+# the largest variance is on the edge. So our window here goes up to 1:
 
 # %% figure="fig-finite-low" tags=["hide-input"]
 if LOW_SEEDS[profile]:
@@ -313,10 +317,11 @@ if LOW_SEEDS[profile]:
 # %% [markdown]
 # ## A window that is too narrow
 #
-# The original looks at five values of $\lambda$ for each noise rate: 0.38 to 0.46 at noise rate 0.8, and 0.42 to 0.50
-# at 0.4. Its authors published these 300 trainings: a ResNet-18 of half its width, its own width and twice that, with
-# ten seeds. The figure shows their variance beside ours, in the same two windows and with ten seeds as well. A peak
-# counts only if the variance falls again on both sides of it inside the window.
+# Did the published runs see a peak? No: their variance still grows at the edge of the window. The original looks at
+# five values of $\lambda$ for each noise rate: 0.38 to 0.46 at noise rate 0.8, and 0.42 to 0.50 at 0.4. Its authors
+# published these 300 trainings: a ResNet-18 of half its width, its own width and twice that, with ten seeds. The figure
+# shows their variance beside ours, in the same two windows and with ten seeds as well. A peak counts only if the
+# variance falls on both sides of it inside the window.
 
 # %% figure="fig-finite-grids" tags=["hide-input"]
 theirs = published.read("finite_size", fresh=fresh)
@@ -385,7 +390,7 @@ ledger.check(
     source="published runs (ResNet-18, CIFAR-10), finite size; this book's reading",
     figure="fig-finite-grids",
     measured={"on the edge": on_edge},
-    parts={"on the edge": mostly(on_edge, "largest variance on the edge")},
+    parts={"on the edge": mostly(on_edge, "largest variance on the edge", of="cells")},
     each="cell",
 )
 log_variance = {
@@ -439,9 +444,11 @@ ledger.check(
 # %% [markdown]
 # ## Do the curves fall on one?
 #
-# The figure shows the best fit at noise rate 0.8: the mean of $m$ over the rescaled distance from the fitted place. At
-# a transition the curves would lie on each other within their error bars, and $S$ would be about 1. The table below it
-# gives the fits of both noise rates, for our networks and for the published runs:
+# They do not. The figure shows the best fit at noise rate 0.8: the mean of $m$ over the rescaled distance from the
+# fitted place. At a transition the curves would lie on each other within their error bars, and $S$ would be about 1.
+# The table below it gives the fits of both noise rates, for our networks and for the published runs. Where $S$ is far
+# above 1, the fitted $\lambda_c$ and $\nu$ mean nothing, however narrow their intervals. The same is true where the fit
+# ran into the end of the range that was searched (last column).
 
 
 # %% figure="fig-finite-collapse" tags=["hide-input"]
@@ -541,7 +548,8 @@ if "binder" in columns:
 # ## The best error, and the cosine of the two gradients
 #
 # The original reports two more quantities: the best of its test evaluations beside the last, and the cosine of the two
-# gradients, averaged over the training. The figure shows the cosine, and the text below it compares best and last.
+# gradients, averaged over the training. The figure shows the cosine. Before the collapse it is below zero: the two
+# gradients pull against each other. Beyond the collapse it rises. The text below the figure compares best and last.
 
 
 # %% figure="fig-finite-cosine" tags=["hide-input"]
@@ -582,7 +590,7 @@ gained = (theirs["test_error"] - theirs["best_error"]).abs()
 show.markdown(
     f"The error of our networks gets above a half at λ = {claims.spread(by_last)} if one takes the last epoch, and at λ = "
     f"{claims.spread(by_best)} if one takes the best epoch (mean over the widths; mean and range over seeds). The best error can "
-    "only be the smaller one. The difference comes from networks that collapse late: their best error does not show it.\n\n"
+    "only be the smaller one. It does not show the collapse of networks that collapse late.\n\n"
     f"In the published runs best and last error hardly differ: by {gained.max():.4f} at most, and by more than 0.001 in "
     f"{int((gained > 0.001).sum())} of {len(gained)} runs. These runs are evaluated every tenth epoch, and end at a hundredth of "
     "the learning rate."
@@ -591,10 +599,12 @@ show.markdown(
 # %% [markdown]
 # ## Lifetimes
 #
-# The collapse is not a state that belongs to a $\lambda$. It is an event that comes at some time in training. Here the
-# networks train twice as long, at their first learning rate throughout. We wait until a network's error is below a
-# half, and note when it is above a half again. Networks that never collapse are *censored*: their lifetime is longer
-# than we looked. The Kaplan-Meier estimate of the median takes this into account.
+# The collapse is not a state that belongs to a $\lambda$. It is an event that comes at some time in training, and the
+# sooner the larger $\lambda$ is and the narrower the network. Here the networks train twice as long, at their first
+# learning rate throughout. We wait until a network's error is below a half, and note when it is above a half again: the
+# time between is its *lifetime*. Networks that never collapse are *censored*: their lifetime is longer than we looked.
+# The Kaplan-Meier estimate of the median takes this into account. Many networks at large $\lambda$ never get below a
+# half; they have no lifetime, and are counted apart.
 
 
 # %% figure="fig-finite-lifetimes" tags=["hide-input"]
@@ -650,7 +660,7 @@ def collapsed_at(width: int, epoch: int) -> np.ndarray:
 early, late = (np.mean([collapsed_at(w, epoch) for w in widths], axis=0) for epoch in (end // 4, end))
 ledger.check(
     "finite-lifetime",
-    says="Where the collapse lies depends on how long one trains: it goes on happening.",
+    says="Where the collapse lies depends on how long one trains: more networks collapse as training goes on.",
     source="this book; δ = 0.8, mean over widths and the λ of the long trainings",
     figure="fig-finite-lifetimes",
     measured={"share collapsed after a quarter of the time": early, "at the end": late},
@@ -663,7 +673,7 @@ ledger.check(
 # | what it does | what it changes | here |
 # | --- | --- | --- |
 # | looks at a narrow window of λ, another one for each noise rate | the largest value lies on the window's edge, so that no peak is seen | a wide window; a peak on the edge is refused by name |
-# | calls the standard deviation of ten seeds a variance, and gives no interval | the scatter of this estimate is a quarter of it | the variance with a bootstrap interval, 50 seeds |
+# | calls the standard deviation of ten seeds a variance, and gives no interval | this estimate has an error of about a quarter of its value | the variance with a bootstrap interval, 50 seeds |
 # | takes the best of the test evaluations | in our networks this hides late collapses, its own subject | the last epoch |
 # | has no scaling analysis | sharpening is judged by eye | data collapse with its quality, Binder's cumulant |
 # | writes results in place after each run | a crash while writing loses all of them | each block is written aside and renamed; an interrupted scan goes on |
@@ -674,7 +684,8 @@ ledger.check(
 # - Below the profile `paper` the size is the width of a small fully connected network, in place of the width
 #   multiplier of a ResNet-18.
 # - All widths use one learning rate, as in the original. A gradient of length 1 moves each weight of a wide network
-#   less. This alone can move the place of the collapse with the width, and it has nothing to do with size as such.
+#   less. This alone can move the place of the collapse as the width changes, and it has nothing to do with size as
+#   such.
 #
 # ## Try it yourself
 #
@@ -690,10 +701,11 @@ ledger.check(
 #
 # ## What to take away
 #
-# - A phase transition would be steeper and higher in wider networks, with all curves on one after rescaling. None of
-#   the three is seen, here or in the published runs.
-# - Our networks and the published runs agree in what is seen: with width the collapse moves to larger $\lambda$, and
-#   the variance falls.
-# - The collapse goes on happening as training goes on, so it has a lifetime. Measure when it happens, and count the
-#   networks in which it has not happened yet.
+# - Do not count on width: it moves the collapse to larger $\lambda$, here and in the published runs, but more networks
+#   collapse as training goes on. Report *when* a network collapses, and count those in which it has not happened yet.
+# - Report the last error beside the best one: the best hides late collapses.
+# - There is no sign of a phase transition. It would be steeper and have a higher variance in wider networks, and all
+#   curves would fall on one after rescaling. None of the three is seen, here or in the published runs; the variance
+#   falls with width.
+# - A maximum at the edge of the window is not a peak, and a fit at the end of its range is not a result.
 # - Test an analysis on a system whose answer is known before you believe it on one whose answer is not.

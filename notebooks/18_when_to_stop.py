@@ -15,10 +15,16 @@
 # %% [markdown]
 # # When to stop without clean labels
 #
-# Right labels are learnt first, and whoever stops training then keeps them. But the best moment to stop is defined by
-# clean test labels, which nobody with noisy data has. Which rules that need no clean label come close to it, and what
-# do they cost? In short: holding out a tenth of the samples with their *noisy* labels, and stopping where the network
-# gets most of them right, is enough.
+# A network learns right labels first, so it pays to stop training before it learns the wrong ones. But the best moment
+# to stop is where the test error on clean labels is least, and whoever has noisy data has no clean labels. Which rules
+# find that moment without them? In short: hold out a tenth of the samples with their *noisy* labels, and stop where the
+# network agrees with most of them. This is enough. A rule that watches gradients instead loses more on average.
+#
+# With one value of held-out accuracy for each epoch, the rule is a line of pandas:
+#
+# ```python
+# stop = held_out_accuracy.rolling(3, center=True, min_periods=1).mean().idxmax()
+# ```
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -52,17 +58,17 @@ def plan(profile: str) -> dict[str, list]:
 profile, runs, ledger = chapters.open_chapter("18_when_to_stop", globals(), plan, among=("cpu",), least_seeds=2)
 one = next(iter(runs.values()))[0].experiment
 show.markdown(
-    f"Profile `{profile}`: {one.data.name}, fully connected {'-'.join(map(str, one.model.widths))}, {one.recipe.epochs} epochs, "
-    f"{len(next(iter(runs.values())))} seeds at each noise rate."
+    f"Profile `{profile}`: {one.data.name}, fully connected, {'-'.join(map(str, one.model.widths))} hidden neurons, "
+    f"{one.recipe.epochs} epochs, {len(next(iter(runs.values())))} seeds at each noise rate."
 )
 
 # %% [markdown]
 # ## What the rules see
 #
-# At a noise rate δ of 0.4, the figure shows the test error, which a rule cannot see, and below it the two signals that
-# a rule without clean labels can look at. The share of right answers on held-out noisy labels (middle) is highest about
-# where the test error (top) is least. The ratio of the gradients of right and wrong labels (bottom), on which the other
-# rules rest, jumps from epoch to epoch.
+# The figure shows a training with noise rate δ = 0.4, the share of labels that are wrong. The test error (top) is what
+# matters, but a rule cannot see it. The share of held-out noisy labels that the network predicts (middle) can be seen,
+# and it is highest about where the test error is least. The ratio of the gradients of right and wrong labels (bottom)
+# gives no such clear signal: it is close to 1 from early on and jumps from epoch to epoch.
 
 # %% figure="fig-stopping-signals" tags=["hide-input", "nbval-ignore-output"]
 some = runs["0.4"]
@@ -88,18 +94,19 @@ show.figure(fig)
 # %% [markdown]
 # ## The rules, and how they were compared
 #
-# The paper stops where the test error is least, which only clean labels can tell. We train on past every stop, record
-# all that a rule could look at, and ask afterwards what test error each rule ends with. A round is one epoch, or a few
-# where an epoch has few steps.
+# The paper stops where the test error is least, which needs clean labels. We train past every stop, record all that a
+# rule could look at, and ask afterwards which test error each rule ends with. A *round* is one epoch, or a few where an
+# epoch has few steps.
 #
-# - *held-out labels*: the round with the most right answers on a tenth of the samples, held out with their given
-#   labels; mean of three rounds. This is the rule of `lib.suspects.early_stop`, on which the tool of
-#   [chapter 17](17_wrong_labels.ipynb) rests.
+# - *held-out labels*: stop in the round with the most right answers on a tenth of the samples, held out with their
+#   given labels; each round is averaged with its two neighbours. The tool of [chapter 17](17_wrong_labels.ipynb) stops
+#   by this rule (`lib.suspects.early_stop`).
 # - *estimated ratio*: clean priority ends where the gradient of the wrong labels is as long as that of the right ones
 #   (§ 4). Nobody knows which labels are wrong, but the network has suspects: the labels that it contradicts. Stop in
-#   the first round in which the gradient of the suspects is as long as that of the others.
-# - *true ratio*: the same with the labels that really are wrong, to see what is lost by suspecting.
-# - *best of all*: the round with the least test error, which nobody knows in practice. *never*: the last round.
+#   the first round in which the gradient of the suspects is at least as long as that of the others.
+# - *true ratio*: the same with the labels that really are wrong. The difference shows what is lost by suspecting.
+# - *best of all*: the round with the least test error, which nobody knows in practice.
+# - *never*: the last round.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 everything = records.Runs(run for some in runs.values() for run in some)
@@ -108,9 +115,11 @@ show.markdown(f"*{everything.provenance_line()}.*")
 # %% [markdown]
 # ## What each rule loses
 #
-# A rule loses the test error at its stop minus the least test error of the same training. The first table gives this
-# loss for the network itself. The second gives it for weights averaged over the last steps, at the same stop and
-# against the same least error of the network.
+# What a rule *loses* is the test error at its stop minus the least test error of the same training. Where labels are
+# wrong, the rule of held-out labels loses least on average. Its lead over training to the end grows with the noise
+# rate. The first table gives the loss for the network itself. The second gives it for weights averaged over the last
+# steps, at the same stop and still against the least error of the network itself. A negative number means that the
+# averaged weights do better than the network does in its best round.
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -197,32 +206,35 @@ ledger.check(
 for rate in noisy:
     mean, low, high = paired_interval(list(lost("estimated ratio", rate) - lost("held-out labels", rate)))
     show.markdown(
-        f"δ = {rate}: the estimated ratio loses {mean:+.3f} [{low:+.3f}, {high:+.3f}] more than held-out labels (paired, 95 %)."
+        f"δ = {rate}: the test error with the estimated ratio minus that with held-out labels is {mean:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}] (mean over seeds, paired 95 % interval)."
     )
 
 # %% [markdown]
 # ## Where this deviates
 #
-# - The paper has a ratio for each true class, of the gradients of one logit. A rule needs one number, so the ratio here
-#   is that of the gradients of the whole loss. In mini-batch training it jumps from round to round.
-# - At noise rate 0 there are no wrong labels, so the true ratio says nothing and its rule trains to the end.
+# - The paper has a ratio for each true class, of the gradients of one logit. A rule needs one number, so we take the
+#   gradients of the whole loss. With mini-batches their ratio jumps from round to round, and the rule stops by chance.
+# - At noise rate 0 no label is wrong. The true ratio does not exist there, and its rule trains to the end.
 #
 # ## Try it yourself
 #
-# 1. Does a rule that waits do better? Let the estimated ratio stop only when it was at most 1 in two rounds running.
+# 1. Does a rule that waits do better? Let the estimated ratio stop only when it was at most 1 in two consecutive
+#    rounds.
 #
-# <details><summary>How</summary>
+# <details><summary>Solution</summary>
 #
-# Take `some = runs["0.4"]`, and for each run the column `history["ratio_estimated"].rolling(2).max() <= 1`. The rule
-# stops later. That helps where the ratio jumps around 1 early on, because it no longer stops in the first round; where
-# the ratio stays above 1 for long, it stops too late.
+# Not reliably. Take `some = runs["0.4"]`, and for each run the column
+# `history["ratio_estimated"].rolling(2).max() <= 1`. The rule stops later. That helps where the ratio jumps around 1 in
+# the first rounds, because it no longer stops there. Where the ratio stays above 1 for long, it stops too late.
 #
 # </details>
 #
 # ## What to take away
 #
-# - Held-out *noisy* labels are enough. Wrong labels lower the share of right answers by the same factor at every
-#   moment, so up to chance the round with the most right answers is the round of least test error.
-# - Weights averaged over the last steps have a lower test error than the weights themselves at every stop, and lose
-#   less where the stop is late.
-# - The ratio of gradients shows the mechanism, but it makes a poor stopping rule, because it jumps from round to round.
+# - Hold out a tenth of the samples with their *noisy* labels, and stop where the network predicts most of them. With
+#   symmetric noise their accuracy rises and falls with that on clean labels, so both are best at about the same time.
+# - Average the weights over the last steps. With wrong labels, the averaged weights have the lower test error under
+#   every rule here, and they forgive a late stop.
+# - The ratio of gradients shows the mechanism, but do not stop by it: it is near 1 early on and jumps. On average it
+#   loses more than held-out labels, although the seeds differ too much to call the difference certain.

@@ -31,6 +31,7 @@ from lib.records import history_frame
 from lib.suspects.compare import FindWrongLabels
 from lib.suspects.early_stop import Recipe
 from lib.suspects.human import STAND_IN, HumanFinders, HumanTraining
+from lib.suspects.human_heads import HumanCorrection, HumanMargins
 from lib.suspects.published import PublishedSuspects
 from lib.suspects.stop_rules import StopRules
 from lib.train import Machine, TrainConfig
@@ -163,7 +164,17 @@ GOLDEN = {
     "human_training": HumanTraining(
         labels=STAND_IN, noise="classes", model=SMALL, train=TrainConfig(lr=0.05, epochs=3, batch_size=32)
     ),
+    "human_pixels": HumanTraining(
+        labels=STAND_IN,
+        model=ModelConfig((4, 4, 8), kind="cnn"),
+        train=TrainConfig(lr=0.05, epochs=2, batch_size=32),
+        pixels=True,
+    ),
     "human_finders": HumanFinders(labels=STAND_IN),
+    "human_margins": HumanMargins(labels=STAND_IN, model=SMALL, train=TrainConfig(lr=0.05, epochs=3, batch_size=32)),
+    "human_correction": HumanCorrection(
+        labels=STAND_IN, model=SMALL, train=TrainConfig(lr=0.05, epochs=3, batch_size=32)
+    ),
 }
 
 

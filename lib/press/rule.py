@@ -119,9 +119,9 @@ def always(worst: Values, error: float, name: str) -> Part:
     return _part(f"{name}: never beyond {error:.3g}; found", worst, (None, float(error)), "always")
 
 
-def mostly(yes: Iterable[bool], name: str) -> Part:
-    """True of more seeds than not: Wilson's interval of their share lies above one half."""
-    says = f"{name}, in more than half of the seeds: share"
+def mostly(yes: Iterable[bool], name: str, of: str = "seeds") -> Part:
+    """True of more of them than not, whatever they are: Wilson's interval of their share lies above one half."""
+    says = f"{name}, in more than half of the {of}: share"
     return _part(says, [float(bool(one)) for one in yes], (HALF, None), "share")
 
 

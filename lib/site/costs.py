@@ -41,6 +41,8 @@ KINDS = {
     "published": "data sets as published",
     "human training": "networks on labels that people gave",
     "human finders": "who finds people's wrong labels",
+    "human margins": "AUM on labels that people gave",
+    "human correction": "training again on corrected labels",
     "earlier": "an earlier notebook's ResNet",
 }
 

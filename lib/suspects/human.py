@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from ..data import CLASS_NAMES, DIGITS, DataConfig, DataDamaged, DataUnavailable, Task, load
+from ..data import CLASS_NAMES, DIGITS, DataConfig, DataDamaged, DataUnavailable, Task, load, pixels
 from ..experiments import Measurement, generator
 from ..models import ModelConfig, build
 from ..noise import NoisyLabels, from_transition, symmetric
@@ -64,13 +64,16 @@ class Samples:
     """What a run sees.
 
     ``task`` has features [n, 1, 1, d] in place of images, standardised by those trained on, and true labels;
-    ``labels`` are the given ones of its training samples; ``raw`` [n, d] are their features before that.
+    ``labels`` are the given ones of its training samples; ``raw`` [n, d] are their features before that, and
+    ``scaled`` [n, d] after it. ``images`` has the same samples as they were published.
     ``reference`` and ``reference_labels`` are other samples and their true labels, which teach nobody but a judge.
     """
 
     task: Task
+    images: Task
     labels: NoisyLabels
     raw: np.ndarray
+    scaled: np.ndarray
     reference: np.ndarray
     reference_labels: np.ndarray
 
@@ -113,16 +116,17 @@ class OnHumanLabels(Measurement):
             learnt, reference = order[len(order) // 3 :], order[: len(order) // 3]
             given = mistaken(x[learnt], true[learnt], x[reference[:TAUGHT]], true[reference[:TAUGHT]])
             test_x, test_true = task.test_images.flatten(1).numpy().astype(np.float32), task.test_labels.numpy()
-            names = DIGITS
+            images, names = (task.train_images[learnt], task.test_images), DIGITS
         else:
-            x, true, people = human_labels(self.labels, folder)
+            x, true, people, place = human_labels(self.labels, folder)
             if self.train_size + 2 * ELSEWHERE > len(x):
                 raise ValueError(f"{self.train_size} and twice {ELSEWHERE} images asked for, but there are {len(x)}")
             order = torch.randperm(len(x), generator=generator(self.seed, "parts")).numpy()
             learnt, rest = order[: self.train_size], order[self.train_size :]
             test, reference = rest[:ELSEWHERE], rest[ELSEWHERE : 2 * ELSEWHERE]
             given, test_x, test_true = people[learnt], x[test], true[test]
-            names = CLASS_NAMES["cifar10"]
+            task = load(DataConfig("cifar10"), folder)
+            images, names = (task.train_images[place[learnt]], task.train_images[place[test]]), CLASS_NAMES["cifar10"]
         by_people = NoisyLabels(torch.from_numpy(given), torch.from_numpy(true[learnt]), len(names))
         labels = in_likeness(by_people, self.noise, generator(self.seed, "noise"))
         mean, deviation = x[learnt].mean(0), np.maximum(x[learnt].std(0), 1e-6)
@@ -133,15 +137,18 @@ class OnHumanLabels(Measurement):
         def pictures(values: np.ndarray) -> Tensor:
             return torch.from_numpy(scaled(values))[:, None, None]
 
-        task = Task(pictures(x[learnt]), labels.true, pictures(test_x), torch.from_numpy(test_true), names, white=1.0)
-        return Samples(task, labels, x[learnt], scaled(x[reference]), true[reference])
+        answers = torch.from_numpy(test_true)
+        seen = Task(pictures(x[learnt]), labels.true, pictures(test_x), answers, names, white=1.0)
+        published = Task(images[0], labels.true, images[1], answers, names, task.white)
+        return Samples(seen, published, labels, x[learnt], scaled(x[learnt]), scaled(x[reference]), true[reference])
 
 
-def human_labels(name: str, folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features float32 [n, d] of images of CIFAR-10, their true labels int64 [n], and those that people gave [n].
+def human_labels(name: str, folder: str | Path | None = None) -> tuple[np.ndarray, ...]:
+    """Features float32 [n, d] of images of CIFAR-10, their true labels int64 [n], those that people gave [n], places.
 
-    ``name``: one of `SETS`. Raises DataUnavailable where one of the two files is not in the data folder, and
-    DataDamaged for one that cannot be read, or whose labels are not those of the images of ``cifar10.npz``.
+    ``name``: one of `SETS`. The places [n] are among the data set's training images. Raises DataUnavailable where one
+    of the two files is not in the data folder, and DataDamaged for one that cannot be read, or whose labels are not
+    those of the images of ``cifar10.npz``.
     """
     where = data_folder(folder)
     people = _read(where, LABELS_FILE, (name,))[name].astype(np.int64)
@@ -150,7 +157,7 @@ def human_labels(name: str, folder: str | Path | None = None) -> tuple[np.ndarra
     index = found["index"]
     if len(people) != len(true) or (people != true).mean() > 0.5:
         raise DataDamaged(f"{where / LABELS_FILE}: {name} is not in the order of the images of cifar10.npz")
-    return found["features"].astype(np.float32), true[index], people[index]
+    return found["features"].astype(np.float32), true[index], people[index], index
 
 
 def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -203,7 +210,7 @@ def doubt(probabilities: np.ndarray, given: np.ndarray, true: np.ndarray) -> np.
 
 @dataclass(frozen=True, kw_only=True)
 class HumanTraining(OnHumanLabels):
-    """A head trained on features with these labels.
+    """A network trained with these labels, on features or on ``pixels``.
 
     A row an epoch: ``epoch``, the columns of `lib.observe`, and for each group k of wrong labels by the doubt of a
     reference (`DOUBTS` are the edges) how many there are, ``wrong_k``, and the share of them that the head gives,
@@ -213,6 +220,7 @@ class HumanTraining(OnHumanLabels):
     kind: ClassVar[str] = "human training"
     model: ModelConfig
     train: TrainConfig
+    pixels: bool = False
 
     def short(self, epochs: int = 2) -> "HumanTraining":
         """Its first epochs."""
@@ -222,7 +230,7 @@ class HumanTraining(OnHumanLabels):
         """The table."""
         seen = self.samples(folder)
         groups = [group.to(device) for group in by_doubt(seen)]
-        task, labels = seen.task.to(device), seen.labels.to(device)
+        task, labels = (seen.images if self.pixels else seen.task).to(device), seen.labels.to(device)
         model = build(self.model, task.input_shape, task.outputs, generator(self.seed, "weights")).to(device)
         observer = Observer(ObserveConfig(), model, task, labels, generator(self.seed, "watch"))
 
@@ -231,7 +239,8 @@ class HumanTraining(OnHumanLabels):
             with torch.no_grad():
                 for k, group in enumerate(groups):
                     given = labels.given[group]
-                    learnt = network(task.train_images[group]).argmax(1) == given if len(group) else given
+                    shown = pixels(task.train_images[group], task.white)
+                    learnt = network(shown).argmax(1) == given if len(group) else given
                     row |= {f"wrong_{k}": len(group), f"learnt_{k}": learnt.double().mean().item()}
             return row
 
@@ -247,7 +256,7 @@ def by_doubt(seen: Samples) -> list[Tensor]:
     judge = LogisticRegression(C=REFERENCE / seen.reference.shape[1], max_iter=500)
     judge.fit(seen.reference, seen.reference_labels)
     p = np.zeros((len(seen.labels.given), seen.labels.classes))
-    p[:, judge.classes_] = judge.predict_proba(seen.task.train_images.flatten(1).numpy())
+    p[:, judge.classes_] = judge.predict_proba(seen.scaled)
     group = np.searchsorted(DOUBTS, doubt(p, seen.labels.given.numpy(), seen.labels.true.numpy()), side="right")
     wrong = seen.labels.is_noisy.numpy()
     return [torch.from_numpy(np.flatnonzero(wrong & (group == k))) for k in range(len(DOUBTS) + 1)]

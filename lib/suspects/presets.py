@@ -1,5 +1,7 @@
 """The settings in which the finder of wrong labels is compared with other methods."""
 
+from typing import Any
+
 from ..data import DataConfig
 from ..models import ModelConfig
 from ..noise import NoiseConfig
@@ -7,6 +9,7 @@ from ..train import TrainConfig
 from .compare import FindWrongLabels
 from .early_stop import Recipe
 from .human import STAND_IN, HumanFinders, HumanTraining
+from .human_heads import HumanCorrection, HumanMargins
 from .published import PublishedSuspects
 from .stop_rules import StopRules
 
@@ -67,11 +70,35 @@ def published(name: str) -> PublishedSuspects:
 
 def human_training(profile: str, labels: str, noise: str) -> HumanTraining:
     """A head on features, trained past its best moment; at smoke on the digits, whatever ``labels``."""
+    return HumanTraining(noise=noise, **_head(profile, labels))
+
+
+def human_margins(profile: str, labels: str, noise: str = "human") -> HumanMargins:
+    """AUM of the same head."""
+    return HumanMargins(noise=noise, **_head(profile, labels))
+
+
+def human_correction(profile: str, labels: str) -> HumanCorrection:
+    """The same head, trained again on corrected labels."""
+    return HumanCorrection(**_head(profile, labels))
+
+
+def _head(profile: str, labels: str) -> dict[str, Any]:
     if profile == "smoke":
         labels, train = STAND_IN, TrainConfig(lr=0.03, epochs=60, batch_size=32)
     else:
         train = TrainConfig(lr=0.01, epochs=50, batch_size=64)
-    return HumanTraining(labels=labels, noise=noise, model=ModelConfig((256,)), train=train)
+    return {"labels": labels, "model": ModelConfig((256,)), "train": train}
+
+
+def human_pixels(profile: str, labels: str, noise: str) -> HumanTraining:
+    """A small convolutional network on the images themselves; at smoke on the digits, whatever ``labels``."""
+    if profile == "smoke":
+        model, train = ModelConfig((16, 16, 64), kind="cnn"), TrainConfig(lr=0.05, epochs=40, batch_size=32)
+        return HumanTraining(labels=STAND_IN, noise=noise, model=model, train=train, pixels=True)
+    model = ModelConfig((8, 16, 64), kind="cnn", standardise=(0.47, 0.25))
+    train = TrainConfig(lr=0.05, epochs=20, batch_size=64)
+    return HumanTraining(labels=labels, noise=noise, model=model, train=train, pixels=True)
 
 
 def human_finders(profile: str, labels: str, noise: str = "human") -> HumanFinders:

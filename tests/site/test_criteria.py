@@ -35,7 +35,7 @@ CLAIMS = [
 def test_what_changed_and_what_left_is_listed_with_its_reason(told):
     told.write_text("changed: {changed: The bound was set afterwards.}\nleft: {gone: By construction.}\n")
     page = changes(CLAIMS)
-    assert "Of 3 claims" in page
+    assert "Of the 3 claims" in page
     assert "1 kept their verdict" in page
     row = "| It is changed. | a \\| bar | ✔ holds | ✘ does not hold | The bound was set afterwards. |"
     assert row in page

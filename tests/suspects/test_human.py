@@ -89,71 +89,47 @@ def test_scores_by_hand():
 # Made-up files ---------------------------------------------------------------------------------------------------
 
 
-CORNERS = 4.0 * np.eye(10)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """400 images whose features are their class's corner, but every tenth that of the next class.
-
-    People give those the next class too, and every twenty-third image the class after it.
-    """
-    monkeypatch.setattr(human, "ELSEWHERE", 60)
-    draws = np.random.default_rng(0)
-    true = draws.integers(10, size=400)
-    hard, plain = np.arange(400) % 10 == 0, np.arange(400) % 23 == 7
-    given = np.where(hard, true + 1, np.where(plain, true + 2, true)) % 10
-    images = np.zeros((400, 32, 32, 3), dtype=np.uint8)
-    np.savez(
-        tmp_path / "cifar10.npz", train_images=images, train_labels=true, test_images=images[:3], test_labels=true[:3]
-    )
-    np.savez(tmp_path / human.LABELS_FILE, random_label1=given.astype(np.uint8))
-    index = draws.permutation(400)[:360].astype(np.int32)
-    features = CORNERS[np.where(hard, true + 1, true) % 10][index] + 0.3 * draws.standard_normal((360, 10))
-    np.savez(tmp_path / human.FEATURES_FILE, index=index, features=features.astype(np.float16))
-    return tmp_path
-
-
-def test_labels_are_those_of_the_images_whose_features_are_there(folder):
-    features, true, given = human_labels("random_label1", folder)
-    with np.load(folder / "cifar10.npz") as images, np.load(folder / human.FEATURES_FILE) as found:
-        assert (true == images["train_labels"][found["index"]]).all()
+def test_labels_are_those_of_the_images_whose_features_are_there(human_files):
+    features, true, given, place = human_labels("random_label1", human_files)
+    with np.load(human_files / "cifar10.npz") as images, np.load(human_files / human.FEATURES_FILE) as found:
+        assert (place == found["index"]).all()
+        assert (true == images["train_labels"][place]).all()
         assert ((given != true) == ((found["index"] % 10 == 0) | (found["index"] % 23 == 7))).all()
     assert features.shape == (360, 10)
     assert features.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", [human.LABELS_FILE, human.FEATURES_FILE])
-def test_what_is_not_there_or_damaged_is_said(folder, name):
-    path = folder / name
+def test_what_is_not_there_or_damaged_is_said(human_files, name):
+    path = human_files / name
     whole = path.read_bytes()
     path.unlink()
     with pytest.raises(DataUnavailable, match=rf"{name} is not in .*Put it there, with .*cifar10\.npz"):
-        human_labels("random_label1", folder)
+        human_labels("random_label1", human_files)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataDamaged, match=f"{name} is damaged"):
-        human_labels("random_label1", folder)
+        human_labels("random_label1", human_files)
 
 
-def test_labels_in_another_order_or_pickled_are_refused(folder):
-    path = folder / human.LABELS_FILE
+def test_labels_in_another_order_or_pickled_are_refused(human_files):
+    path = human_files / human.LABELS_FILE
     with np.load(path) as file:
         given = file["random_label1"]
     np.savez(path, random_label1=given[::-1])
     with pytest.raises(DataDamaged, match="not in the order of the images"):
-        human_labels("random_label1", folder)
+        human_labels("random_label1", human_files)
     np.savez(path, random_label1=given.astype(object))
     with pytest.raises(DataDamaged, match="damaged"):
-        human_labels("random_label1", folder)
+        human_labels("random_label1", human_files)
     with pytest.raises(DataDamaged, match="damaged"):  # another one of the sets
-        human_labels("aggre_label", folder)
+        human_labels("aggre_label", human_files)
 
 
 MADE_UP = replace(TRAINING, labels="random_label1", train_size=200)
 
 
-def test_a_run_trains_tests_and_judges_on_different_images(folder):
-    seen, other = MADE_UP.samples(folder), replace(MADE_UP, seed=4).samples(folder)
+def test_a_run_trains_tests_and_judges_on_different_images(human_files):
+    seen, other = MADE_UP.samples(human_files), replace(MADE_UP, seed=4).samples(human_files)
     assert [len(seen.raw), len(seen.task.test_labels), len(seen.reference)] == [200, 60, 60]
     x = seen.task.train_images.flatten(1)
     assert x.mean(0).abs().max() < 1e-5
@@ -164,11 +140,40 @@ def test_a_run_trains_tests_and_judges_on_different_images(folder):
     assert len(rows) > 315  # 320 drawn without repetition, but for rounding
     assert not np.array_equal(seen.raw, other.raw)
     with pytest.raises(ValueError, match="but there are 360"):
-        replace(MADE_UP, train_size=241).samples(folder)
+        replace(MADE_UP, train_size=241).samples(human_files)
 
 
-def test_the_judge_leans_to_labels_of_images_that_look_like_them(folder):
-    seen = MADE_UP.samples(folder)
+def test_images_are_those_whose_features_are_seen(human_files):
+    """The made-up images hold their own number, from which their features follow."""
+    images, task = MADE_UP.samples(human_files).images, MADE_UP.samples(human_files).task
+    number = images.train_images[:, 0, 0, 0].long() + 250 * images.train_images[:, 0, 0, 1].long()
+    assert len(set(number.tolist())) == 200
+    corner = task.train_images.flatten(1).argmax(1)
+    assert torch.equal(corner, (images.train_labels + (number % 10 == 0)) % 10)
+    assert len(images.test_images) == len(task.test_labels)
+    assert (images.white, images.train_images.dtype) == (255.0, torch.uint8)
+
+
+def test_the_first_row_on_pixels_by_hand():
+    """Errors before any step of a network on the digits' images, recomputed from its weights."""
+    run = replace(TRAINING, model=ModelConfig((4, 4, 8), kind="cnn"), pixels=True)
+    seen, first = run.samples(), run.rows(CPU, None)[0]
+    model = build(run.model, (1, 8, 8), 10, generator(3, "weights"))
+    with torch.no_grad():
+        says, tested = (
+            model(part / seen.images.white).argmax(1) for part in (seen.images.train_images, seen.images.test_images)
+        )
+    given, wrong = seen.labels.given, seen.labels.is_noisy
+    assert first["noisy_error"] == pytest.approx((says != given)[wrong].double().mean().item())
+    assert first["test_error"] == pytest.approx((tested != seen.images.test_labels).double().mean().item())
+    for k, group in enumerate(by_doubt(seen)):
+        learnt = (says == given)[group].double().mean().item() if len(group) else np.nan
+        assert first[f"learnt_{k}"] == pytest.approx(learnt, nan_ok=True)
+    assert run.key != replace(run, pixels=False).key
+
+
+def test_the_judge_leans_to_labels_of_images_that_look_like_them(human_files):
+    seen = MADE_UP.samples(human_files)
     groups = by_doubt(seen)
     wrong = seen.labels.is_noisy
     assert sorted(torch.cat(groups).tolist()) == wrong.nonzero().squeeze(1).tolist()
@@ -179,9 +184,9 @@ def test_the_judge_leans_to_labels_of_images_that_look_like_them(folder):
     assert len(groups[0]) > 0
 
 
-def test_the_first_row_by_hand(folder):
+def test_the_first_row_by_hand(human_files):
     """Errors of the network before any step, recomputed with numpy from its weights."""
-    seen, rows = MADE_UP.samples(folder), MADE_UP.rows(CPU, folder)
+    seen, rows = MADE_UP.samples(human_files), MADE_UP.rows(CPU, human_files)
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     model = build(MADE_UP.model, (1, 1, 10), 10, generator(3, "weights"))
     (w1, b1, w2, b2) = (p.detach().double().numpy() for p in model.parameters())
@@ -207,18 +212,20 @@ def test_the_first_row_by_hand(folder):
     assert first["ratio"] > 1
 
 
-def test_short_gives_the_first_rows_of_the_whole(folder):
+def test_short_gives_the_first_rows_of_the_whole(human_files):
     long = replace(MADE_UP, train=replace(MADE_UP.train, epochs=4))
     pd.testing.assert_frame_equal(
-        pd.DataFrame(long.short().rows(CPU, folder)), pd.DataFrame(long.rows(CPU, folder)[:3]), check_exact=True
+        pd.DataFrame(long.short().rows(CPU, human_files)),
+        pd.DataFrame(long.rows(CPU, human_files)[:3]),
+        check_exact=True,
     )
 
 
-def test_plain_errors_are_found_by_all_and_hard_ones_by_none(folder):
+def test_plain_errors_are_found_by_all_and_hard_ones_by_none(human_files):
     """On corners far apart a wrong label is a wrong neighbour, unless the image itself lies at the wrong corner."""
     finders = HumanFinders(labels="random_label1", train_size=200, seed=3)
-    table = pd.DataFrame(finders.rows(CPU, folder)).set_index("method")
-    labels = finders.samples(folder).labels
+    table = pd.DataFrame(finders.rows(CPU, human_files)).set_index("method")
+    labels = finders.samples(human_files).labels
     wrong = labels.is_noisy
     plain = ((labels.given - labels.true) % 10 == 2).sum().item()
     assert sorted(table.index) == list(range(len(METHODS)))
@@ -229,7 +236,7 @@ def test_plain_errors_are_found_by_all_and_hard_ones_by_none(folder):
     ours = table.loc[0]
     assert ours["low"] <= ours["noise_rate"] <= ours["high"]
     assert table["calibration_error"].isna().tolist() == [False, False, False, True]
-    drawn = pd.DataFrame(replace(finders, noise="uniform").rows(CPU, folder))
+    drawn = pd.DataFrame(replace(finders, noise="uniform").rows(CPU, human_files))
     better = drawn["average_precision"].to_numpy() - table.sort_index()["average_precision"].to_numpy()
     assert (better > 0.1).all()  # on images drawn at random, few look right
 
