@@ -128,10 +128,12 @@ class Runs(Sequence[Run]):
         dates = sorted({run.provenance["date"][:10] for run in self})
         when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
         code = listed({run.code for run in self})
-        states = listed({run.state for run in self})
+        states = {run.state for run in self}
+        if {"today's code", "checked by today's code"} <= states:
+            states = states - {"today's code", "checked by today's code"} | {"made or checked by today's code"}
         lives = {run.live for run in self}
         how = {(True,): "Trained live", (False,): "Recorded"}.get(tuple(lives), "Trained live and recorded")
-        return f"{how} on {devices}, {when}; {self._seeds_in_words()}, {took} in all; code {code} ({states})"
+        return f"{how} on {devices}, {when}; {self._seeds_in_words()}, {took} in all; code {code} ({listed(states)})"
 
     def _seeds_in_words(self) -> str:
         """How many different seeds, and of how many runs where a seed was run more than once."""

@@ -105,8 +105,8 @@ assert (fit.at_early_stop("clean_residual") < start).all(), (
 # of the output from the label.
 #
 # Some claims say "keeps falling" or "monotonically". They are judged by the *net change over the sum of all changes*
-# between epochs: 1 if every epoch goes the same way, 0 if the ups and downs cancel. The larger and the smaller step
-# are two learning rates.
+# between epochs: 1 if every epoch goes the same way, 0 if the ups and downs cancel. Claims that hold "at either step"
+# are judged in two trainings, one with a larger and one with a smaller learning rate.
 
 # %% figure="fig-binary-errors" tags=["hide-input"]
 fig, (errors, residuals, totals) = figures.panels(3)
@@ -287,8 +287,8 @@ ledger.check(
 # begins at the ratio of the counts, $(1-\delta)/\delta$ (Eq. 8), with $\delta$ the noise rate, and falls
 # monotonically to about 1 at or before the early stop (Theorem 4.5, Fig. 6). After every epoch we compute these
 # gradients exactly, over the whole training set. The figure shows one seed, because a mean over seeds would hide the
-# swings, and ends at the early stop. [Chapter 9](09_tempered_overfitting.ipynb) shows what follows: the mean over the
-# classes stays at 1 until the labels are fitted, and single classes swing around it.
+# swings, and ends at the early stop. [Chapter 9](09_tempered_overfitting.ipynb) shows the ratio after the stop: the
+# mean over the classes stays at 1 until the labels are fitted, and single classes swing around it.
 
 # %% figure="fig-binary-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.5, common=False)
@@ -682,8 +682,8 @@ ledger.check(
 #   is the shorter of the two. The core of the theory stands.
 # - The two gradients stay opposite because both subsets hold the same kind of images. The network's derivatives need
 #   not stand still for that, and they do not.
-# - Training on noisy labels is equivalent to training on true labels, at a smaller step, only in the first part of
-#   the early stage. Well before the early stop this equivalence is lost.
+# - Training on noisy labels comes close to training on true labels, at a smaller step, only in the first part of
+#   the early stage. Well before the early stop the two part.
 # - If you watch the balance of the two gradients in a training of your own, measure their lengths class by class, and
 #   do not replace them by losses. The ratio of one class in one epoch says little, because the classes swing; look at
 #   their mean.

@@ -429,8 +429,8 @@ ledger.check(
 # eight base points and count the steps in which $\theta_h$ goes down. Beyond 90° the corollary promises nothing:
 # there the closed form itself reaches a maximum. Linear networks keep the order on a circle whatever their weights,
 # because the inner product of their derivatives is $x^\top M z$ with a positive definite matrix $M$, and such a
-# stretching of the plane changes angles but not their order. So the figure shows linear networks, but no claim judges
-# them.
+# stretching of the plane changes angles but not their order. The figure therefore shows linear networks too, but no
+# claim judges them.
 
 
 # %% figure="fig-derivative-corollary" tags=["hide-input"]
@@ -506,8 +506,8 @@ ledger.check(
 # %% [markdown]
 # A finite network has only a sample of the neurons that the theorem averages over, so its $\theta_h$ may fall by
 # small amounts where the theorem's rises. All networks are judged by one measure: the net rise of $\theta_h$ divided
-# by the sum of all its changes, which is 1 if no step falls. The order survives depth: falling steps are rare, and
-# those of more than a degree rarer still.
+# by the sum of all its changes, which is 1 if no step falls. The order survives depth: falling steps are rare
+# and small.
 #
 # The appendix puts the corollary a second way (Corollary A.3, part 1): if $\theta_d \ll 1$ then $\theta_h \ll 1$.
 # That is true, but for the ReLU $\theta_h$ vanishes slowly. The Taylor expansion
@@ -567,8 +567,8 @@ ledger.check(
 # %% [markdown]
 # ## Two clusters (Figure 3)
 #
-# The inputs are now points of two clusters a right angle apart, and the network has three layers with ReLU, at its
-# initialisation. Pairs of points from one cluster should have smaller angles between their derivatives than pairs
+# The inputs are now points of two clusters a right angle apart. The network has three layers with ReLU and is not yet
+# trained. Pairs of points from one cluster should have smaller angles between their derivatives than pairs
 # from different clusters. The *AUC* is the probability that of two random pairs, one of each kind, the pair from one
 # cluster has the smaller angle: 1 is perfect separation, 0.5 is chance.
 
@@ -765,7 +765,7 @@ ledger.check(
 #   wider the network, the less the angles move.
 # - Depth spreads small angles and compresses large ones. The order of the angles survives to within about a degree,
 #   and the paper's argument uses no more than that.
-# - So the direction of its model derivative says which samples a sample resembles, without any label.
+# - The direction of a sample's model derivative therefore shows, without any label, which other samples it resembles.
 #   [Chapter 17](17_wrong_labels.ipynb) uses this to find wrong labels.
 # - A label adds only a sign to these directions. [Chapter 4](04_sample_gradients.ipynb) shows that this sign makes
 #   clean and mislabelled samples of a class pull against each other.

@@ -528,11 +528,11 @@ ledger.check(
 #
 # - A wrong label turns a sample's gradient around and changes nothing else about its direction. That is visible
 #   before any training.
-# - Which side wins depends on its number of samples *times their mean residual*. The numbers alone decide, by
+# - The side wins whose number of samples *times their mean residual* is larger. The numbers alone decide, by
 #   $(1-\delta)/\delta$, only if the outputs start at one half. PyTorch's default initialisation is close enough.
 # - At the start the gradient of a mini-batch of a few hundred samples points roughly along the gradient of its true
-#   labels; that of a batch of eight often points backwards. Later in the early stage larger batches do so too. Many
-#   steps average this out: the theory describes many steps together and no single one. Larger batches stay closer to
+#   labels; that of a batch of eight often points backwards. Later in the early stage larger batches do so too. The
+#   theory describes many steps together and no single one. Larger batches stay closer to
 #   it, and at a smaller step more samples behave as it says.
 # - In training the full gradient is one vector for all classes, and a whole class, its clean samples included, can
 #   stand against it for an epoch. Clean and noisy samples *of one class* still pull in opposite directions. So

@@ -15,12 +15,12 @@
 # %% [markdown]
 # # Many classes
 #
-# Does clean-priority learning survive when there are ten classes in place of two? § 5 of the paper says that it does,
-# because each single output is a binary classifier of one class against the rest. In short: the same mechanism is at
-# work, and the clean samples begin with an even larger lead. Before training their gradient is
-# $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled samples, with $C$ classes and a noise rate
-# $\delta$. One statement does not carry over: samples of the other classes are not clearly separated from the
-# mislabelled ones.
+# Do networks still learn the right labels first (*clean-priority learning*) when there are ten classes in place of
+# two? § 5 of the paper says that they do, because each single output is a binary classifier of one class against the
+# rest. In short: the same mechanism is at work, and the clean samples begin with an even larger lead. Before training
+# their gradient is $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled (*noisy*) samples, with $C$
+# classes and a noise rate $\delta$. One statement carries over only in part: samples of the other classes are clearly
+# separated from the clean samples of a class, but overlap widely with its mislabelled ones.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -48,7 +48,7 @@ from lib.press.rule import about, above, below, equal, towards
 
 SEEDS = {  # a ResNet-9 takes over twenty minutes a seed on one core
     "smoke": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 3),
-    "cpu": {"cnn": presets.FEW["cpu"], "resnet": 3, "angles": 5, "resnet start": 3, "all angles": 1},
+    "cpu": {"cnn": presets.SEEDS["cpu"], "resnet": 3, "angles": 5, "resnet start": 3, "all angles": 1},
     "paper": dict.fromkeys(("cnn", "resnet", "angles", "resnet start", "all angles"), 5),
 }
 
@@ -89,10 +89,10 @@ def scale(some: records.Runs) -> str:
 show.markdown(
     f"Profile `{profile}`. The CNN is trained with a noise rate of {rates['cnn']}. Its test error is "
     f"{claims.spread(cnn.at_early_stop('test_error'))} at the early stop and "
-    f"{claims.spread(cnn.wide('test_error').iloc[-1])} in the last epoch (mean and range over seeds). On a class's own logit "
-    f"the gradient of the clean samples is {claims.spread(cnn.wide('ratio').iloc[0])} times as long as that of the "
-    f"mislabelled samples before training, and {claims.spread(cnn.at_early_stop('ratio'))} times at the early stop (geometric mean over "
-    "the classes)."
+    f"{claims.spread(cnn.wide('test_error').iloc[-1])} in the last epoch (mean and range over seeds). "
+    f"On a class's own logit the gradient of the clean samples is {claims.spread(cnn.wide('ratio').iloc[0])} "
+    "times as long as that of the mislabelled samples before training, and "
+    f"{claims.spread(cnn.at_early_stop('ratio'))} times at the early stop (geometric mean over the classes)."
 )
 
 # %% [markdown]
@@ -100,7 +100,9 @@ show.markdown(
 #
 # Figure 1 opens the paper: the test error of a network trained on wrong labels falls far below their share, and then
 # rises. Figure 7 shows the clean and the noisy subset of the training set separately. The error on the noisy subset
-# starts near 0.9, because a guess among ten classes rarely hits the wrong label, and should rise from there towards 1.
+# starts near 0.9, because a guess among ten classes rarely hits the wrong label that was given. It should rise from
+# there towards 1. The dashed line is the early stop, the epoch of least test error. The *residual* of a sample is the
+# Euclidean norm of $f - y$, its ten outputs less its one-hot label.
 
 # %% figure="fig-many-cnn" tags=["hide-input"]
 show.figure(dynamics.three_panels(cnn, rates["cnn"]))
@@ -117,26 +119,27 @@ dynamics.check(
 turns = [run.history["noisy_residual"].idxmax() for run in cnn]
 show.markdown(
     f"The CNN's residual on the noisy subset is largest at epoch {claims.spread(turns)}; the early stop is at epoch "
-    f"{claims.spread(cnn.early_stops)}. The caption of Figure 7 says that the residual rises monotonically until the stop. "
-    "A residual that turns before the stop does not."
+    f"{claims.spread(cnn.early_stops)}. The caption of Figure 7 says that it rises monotonically until the "
+    "stop. A maximum before the stop contradicts that."
 )
 
 # %% [markdown]
 # ## How it was made
 #
-# This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right) of the paper and checks Equation 14, with two networks:
+# This chapter draws Figures 1, 7, 8, 10 and 11 (middle, right) of the paper and checks Equation 14. It trains two
+# networks, and also measures both before their first step:
 #
 # - **cnn**: two convolutions of 32 and 64 channels, a max pooling, and linear layers of 64 and 10 neurons (Appendix
 #   B), on MNIST with 30 % wrong labels;
 # - **resnet**: ResNet-9, in the implementation that the paper cites, on CIFAR-10 with 40 % wrong labels;
-# - **angles**: the CNN before its first step; **all angles** measures it on all training images;
+# - **angles**: the CNN before its first step; **all angles** is the same on all training images;
 # - **resnet start**: the ResNet-9 before its first step.
 #
 # Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait. `cpu` is what two
-# processor cores reach in an hour or two: the paper's CNN on a part of MNIST, and a ResNet-9 of a quarter of the width
-# on a part of CIFAR-10. `paper` is the paper's scale and needs a GPU. A seed draws which images are used (where a
-# profile uses a part), which labels are wrong and what they become, the weights at the start, and the order of the
-# images.
+# processor cores reach in an hour or two: the paper's CNN on a part of MNIST, and a ResNet-9 of a quarter of the
+# width on a part of CIFAR-10. `paper` is the paper's scale and needs a GPU. A seed draws which images are used (where
+# a profile uses only a part), which labels are wrong and what they become, the weights at the start, and the order of
+# the images.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 for name, some in runs.items():
@@ -145,7 +148,8 @@ for name, some in runs.items():
 # %% [markdown]
 # ## A residual network on photographs (Figure 7, bottom)
 #
-# The same three panels for the ResNet-9. It is judged only where it has at least half of the paper's width and images.
+# The figure has the same three panels for the ResNet-9. Its training gets a verdict only where it has at least half
+# of the paper's width and images.
 
 # %% figure="fig-many-resnet" tags=["hide-input"]
 show.figure(dynamics.three_panels(resnet, rates["resnet"]))
@@ -169,10 +173,11 @@ else:
     least = resnet.at_early_stop("test_error")
     peak = resnet.each(dynamics.noisy_peak)
     show.markdown(
-        "The training of this ResNet-9 is drawn, here and below, but not judged. It has a part of the paper's width and sees "
-        "a part of its images for a part of its epochs, so it does not get far enough to speak for or against the paper. Its "
-        f"least test error is {claims.spread(least)}, with a noise rate of {rates['resnet']}; up to there the error on the "
-        f"noisy subset reaches {claims.spread(peak)}. A verdict needs at least half of the paper's width and images."
+        "The training of this ResNet-9 is shown, here and below, but not judged. It has a part of the paper's width "
+        "and sees a part of its images for a part of its epochs, so it does not get far enough to speak for or against "
+        f"the paper. Its least test error is {claims.spread(least)}, with a noise rate of {rates['resnet']}; up to "
+        f"there the error on the noisy subset reaches {claims.spread(peak)}. A verdict needs at least half of the "
+        "paper's width and images."
     )
 
 # %% [markdown]
@@ -218,12 +223,14 @@ for name in judged:
 # %% [markdown]
 # ## One logit at a time (Figure 8)
 #
-# On logit $c$ a sample's gradient is $(f_c - y_c)\nabla h_c$ (Eq. 13). A clean sample of class $c$ has $y_c = 1$ and
-# starts with a residual of about $1 - 1/C$. A mislabelled one has $y_c = 0$, and starts with a residual of only about
-# $1/C$. So the ratio of the two subset gradients starts at $(C-1)(1-\delta)/\delta$, nine times that of two classes.
-# The paper says that it then falls monotonically until the early stop. A mislabelled sample has the right label on
-# eight of the ten logits, all but those of its true and its given class. Over all logits at once its gradient
-# therefore opposes the clean ones only weakly.
+# The logit $h_c$ is the output for class $c$ before the softmax, and $f_c$ the one after it. On logit $c$ a sample's
+# gradient is $(f_c - y_c)\nabla h_c$ (Eq. 13). A clean sample of class $c$ has $y_c = 1$ and starts with a residual
+# of about $1 - 1/C$ in size. A mislabelled one has $y_c = 0$ and starts with a residual of only about $1/C$. So the
+# ratio of the two subset gradients, clean over noisy, starts at $(C-1)(1-\delta)/\delta$, with ten classes nine times
+# that of two. The paper says that it then falls monotonically until the early stop.
+#
+# Why one logit at a time? A mislabelled sample has the right label on eight of the ten logits, all but those of its
+# true and its given class. So over all logits at once its gradient opposes the clean ones only weakly.
 
 # %% figure="fig-many-ratio" tags=["hide-input"]
 fig, places = figures.panels(2, height=2.7, common=False)
@@ -288,7 +295,7 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
     falls = some.each(lambda run: dynamics.steadiness(run, "ratio", -1, log=True))
     ledger.check(
         f"{name}-ratio-monotone",
-        says=f"It falls monotonically in the early stage ({name}).",
+        says=f"The ratio of clean to noisy gradient falls monotonically in the early stage ({name}).",
         source=f"§ 5, Fig. 8 {side}",
         figure="fig-many-ratio",
         measured={
@@ -301,13 +308,14 @@ for name, side in (("cnn", "left"), ("resnet", "right")):
 
 # %% [markdown]
 # The geometric mean over the ten classes starts on the dotted level by construction: the outputs of a softmax sum to
-# one, so that a class above the level is balanced by others below it. A single class can be far off, if the weights
-# make some outputs large at the start. So the claim judges the single classes. For the ResNet-9 it takes them from
-# "resnet start", the network of full width.
+# one, so a class above the level is balanced by others below it. A single class can be far off, if the initial
+# weights make some outputs large. So the claim on the start judges single classes. For the ResNet-9 it takes them
+# from "resnet start", the network of full width. The CNN's ratio then loses most of its height within a few epochs,
+# and is close to balance at the early stop.
 #
 # ## Equation 14
 #
-# Let $\hat g^{(c)}$ be the gradient of class $c$ with its true labels. The paper says that
+# Let $\hat g^{(c)}$ be the gradient of class $c$ computed with its true labels. The paper says that
 # $g_{noise}^{(c)} \approx -\delta\,\hat g^{(c)}/(C-1)$ and $g_{clean}^{(c)} \approx (1-\delta)\,\hat g^{(c)}$, in
 # direction and in length. The figure shows the measured lengths divided by what the equation says, so that 1 is
 # agreement:
@@ -363,10 +371,12 @@ for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
 # %% [markdown]
 # ## Ten logits, ten pictures (Figure 10)
 #
-# For each logit $c$ the figure shows the angle between every sample's gradient on that logit and $g_{clean}^{(c)}$.
-# Appendix C.1 says of each logit what § 3.2 says of two classes. Clean samples lie at small angles, and mislabelled
-# ones mirror them, sharply opposite. The "other" samples, which are the clean samples of the nine other classes, are
-# clearly separated from the class and have a non-trivial orthogonal component.
+# For each logit $c$ the figure shows the angle $\theta_g$ between every sample's gradient on that logit and
+# $g_{clean}^{(c)}$. Appendix C.1 says of each logit what § 3.2 says of two classes. Clean samples lie at small
+# angles, and mislabelled ones mirror them, sharply opposite. The "other" samples, the clean samples of the nine other
+# classes, are clearly separated from the class, and a part of their gradient is at right angles to that of the class.
+# Separation is measured by the *AUC*, the probability that a random sample of one group has a smaller angle than one
+# of the other: 1 is perfect separation, 0.5 is chance.
 
 # %% figure="fig-many-angles" tags=["hide-input"]
 angles, all_angles = readings.Angles(runs["angles"]), readings.Angles(runs["all angles"])
@@ -458,27 +468,27 @@ ledger.check(
 )
 
 # %% [markdown]
-# Mislabelled samples of class $c$ and samples of the other classes have the same label on logit $c$, $y_c = 0$. An
-# untrained network's derivatives tell digits apart only a little, so the gradients of the two groups overlap widely.
-# "Clearly separated from the class" is true of the clean subset alone.
+# "Clearly separated from the class" is true of the clean samples, but much less of the mislabelled ones. Mislabelled
+# samples of class $c$ and samples of the other classes have the same label on logit $c$, $y_c = 0$. An untrained
+# network's derivatives tell digits apart only a little, so the gradients of the two groups overlap widely.
 #
-# The mechanism needs something else: that the noisy samples oppose the clean ones. This holds on all ten logits, and
-# at the start it holds by construction. Noisy and clean samples of a class show the same kind of images, and their
-# residuals have opposite signs, so that the two histograms mirror each other whatever the network is. No verdict is
-# given on that.
+# The mechanism does not need that separation. It needs the noisy samples to oppose the clean ones. This holds on all
+# ten logits, and at the start it holds by construction: noisy and clean samples of a class show the same kind of
+# images, and their residuals have opposite signs, so the two histograms mirror each other whatever the network is. No
+# verdict is given on that.
 #
 # ## Where this deviates from the paper
 #
-# - The paper does not give padding and pooling of the CNN. We take no padding and a pooling of 2;
-#   [chapter 10](10_deviations.ipynb) tries another padding. The paper's batches have 512 images; ours have fewer where
-#   the training set is smaller.
+# - The paper does not give the padding and the pooling of the CNN. We take no padding and a pooling of 2;
+#   [chapter 10](10_deviations.ipynb) tries another padding. The paper's batches have 512 images; ours have fewer
+#   where the training set is smaller.
 # - The paper does not give the norm of the residual vector. Ours is Euclidean; [chapter 10](10_deviations.ipynb) shows
 #   another.
 # - Gradients of the ResNet are taken in evaluation mode, because in training mode the other images of the batch enter
-#   a sample's gradient. Observing never touches the running statistics. Before the first step these are 0 and 1, so
-#   that the network measured at the start is the one without normalisation.
-# - The early stop is the epoch of least test error. Therefore the clean subset's error and residual are lower there
-#   than at the start by construction. What is judged is whether they keep falling.
+#   a sample's gradient. Measuring never changes the running statistics. Before the first step these are mean 0 and
+#   variance 1, so the network measured at the start is one without normalisation.
+# - The early stop is the epoch of least test error. So the clean subset's error and residual are lower there than at
+#   the start by construction. The claim asks whether the error keeps falling.
 #
 # ## Try it yourself
 #
@@ -487,7 +497,7 @@ ledger.check(
 #
 # <details><summary>What you should see</summary>
 #
-# It starts at 81. With so few wrong labels it passes 1 late, or not at all, before the early stop.
+# It starts at 81. With so few wrong labels it comes to 1 late in the early stage, or only after it.
 #
 # </details>
 #
@@ -498,8 +508,8 @@ ledger.check(
 # A sample of class 0 mislabelled as 1 has the right label 0 on eight of ten logits, and pulls there with the clean
 # ones. At the start the angle between its residual vector and that of a clean sample has a cosine of only $-1/(C-1)$,
 # against $-1$ on the own logit. Averaged over many wrong labels, drawn uniformly, the two residuals are exactly
-# opposite again. But this average is a tenth as long as its terms: with a hundred wrong labels a class it drowns in
-# their scatter.
+# opposite again. But this average is only a ninth as long as its terms, $1/(C-1)$: with a hundred wrong labels a
+# class its scatter is nearly as large.
 #
 # </details>
 #
@@ -508,5 +518,7 @@ ledger.check(
 # - Ten classes are ten binary problems. The clean samples begin with a lead nine times as large as with two classes.
 # - The CNN loses most of this lead within a few epochs. Its test error is least when the gradients are close to
 #   balance.
-# - Before training, the gradients on a logit separate a class's right labels from its wrong ones. They hardly separate
-#   its wrong labels from the samples of other classes.
+# - Before training, the gradients on a logit separate a class's right labels from its wrong ones. They separate its
+#   wrong labels from the samples of other classes much less well.
+# - To compare clean and noisy gradients in a problem of your own, take each class on its own logit. Over all logits
+#   at once most of the opposition disappears.

@@ -15,11 +15,12 @@
 # %% [markdown]
 # # Noise level
 #
-# Does clean-priority learning depend on how many labels are wrong? Appendix C.4 of the paper trains the CNN of Figure
-# 7 with 10 to 40 % wrong labels and finds clean-priority learning "consistent for all noise levels" (Figure 13). In
-# short: the picture is the same at every level, and the start is where the theory puts it. Before training, the
-# gradient of the clean samples is $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled ones, with $C$
-# classes and a noise rate $\delta$.
+# Clean-priority learning means that a network learns the samples with right labels first. Does it depend on how many
+# labels are wrong? Appendix C.4 of the paper trains the CNN of Figure 7 with 10 to 40 % wrong labels, and finds that it
+# is "consistent for all noise levels" (Figure 13). In short: the picture is the same at every level. Only the size of
+# the clean samples' lead differs, as the theory says. Before training, their gradient on a class's own logit is about
+# $(C-1)(1-\delta)/\delta$ times as long as that of the mislabelled samples, with $C$ classes and a noise rate $\delta$
+# (the share of wrong labels).
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -48,7 +49,7 @@ EPOCHS = 25  # at cpu
 
 def plan(profile: str) -> dict[str, list]:
     """The trainings of a profile by noise rate; one for each seed."""
-    count = chapters.default(seeds, presets.FEW[profile])
+    count = chapters.default(seeds, presets.SEEDS[profile])
     groups = {}
     for rate in presets.RATES[profile]:
         one = presets.mnist(profile, rate)
@@ -65,8 +66,8 @@ rates = [float(name) for name in runs]
 one = runs[str(rates[0])][0].experiment
 size = f"{one.data.train_size:,} training images" if one.data.train_size else "all training images"
 show.markdown(
-    f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {', '.join(map(str, one.model.widths))}. At the early "
-    "stop the test error is "
+    f"Profile `{profile}`: {size} of {one.data.name}, CNN of widths {', '.join(map(str, one.model.widths))}. At the "
+    "early stop the test error is "
     + ", ".join(f"{claims.spread(runs[str(rate)].at_early_stop('test_error'))} at δ = {rate:g}" for rate in rates)
     + " (mean and range over seeds)."
 )
@@ -74,9 +75,10 @@ show.markdown(
 # %% [markdown]
 # ## The early stage at every noise level (Figure 13)
 #
-# Each panel shows one noise rate δ: the error on the clean and on the noisy subset, and the test error. At every rate
-# the noisy error should rise towards 1 before the early stop (dashed), while the test error falls below the noise
-# rate.
+# Each panel shows one noise rate. The *clean subset* is the training images with right labels, and the *noisy subset*
+# is those with wrong ones. The error on the noisy subset counts against the wrong labels: it is 1 when the network
+# gives none of these images its wrong label. The early stop (dashed) is the epoch of least test error. Before it, the
+# noisy error should rise towards 1 at every rate, while the test error falls below the noise rate.
 
 # %% figure="fig-noise-dynamics" tags=["hide-input"]
 sweep = {f"δ = {rate:g}": runs[str(rate)] for rate in rates}
@@ -87,15 +89,16 @@ for rate in rates:
     show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
 
 # %% [markdown]
-# The middle column of the paper's figure shows the mean residual on the two subsets. On the noisy subset it should
-# rise, monotonically, until the early stop:
+# The middle column of the paper's figure shows the mean residual on the two subsets: $\|f-y\|$, the distance of the ten
+# outputs $f$ from the given label $y$, one-hot. On the noisy subset it should rise monotonically until the early stop:
 
 # %% figure="fig-noise-residuals" tags=["hide-input"]
 show.figure(dynamics.conditions(sweep, rates, "residual"))
 
 # %% [markdown]
-# The right column shows the errors on the whole training set and on the test set. After the early stop the training
-# error should fall below the noise rate as wrong labels are learnt, and the test error should rise:
+# The right column of the paper's figure shows the errors on the whole training set and on the test set. After the early
+# stop the training error should fall below the noise rate as the network learns wrong labels, and the test error should
+# rise:
 
 # %% figure="fig-noise-totals" tags=["hide-input"]
 show.figure(dynamics.conditions(sweep, rates, "total"))
@@ -116,7 +119,7 @@ later = readings.each_condition(runs, rates, lambda some: some.each(dynamics.aft
 last = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1])
 ledger.check(
     "noise-test-error-below",
-    says="At the early stop the test error is below the noise level, at every level.",
+    says="At the early stop the test error is below the noise rate, at every noise level.",
     source="Appendix C.4, Fig. 13 right; § 1",
     figure="fig-noise-totals",
     measured={f"least, δ {rate}": values for rate, values in best.items()},
@@ -124,7 +127,7 @@ ledger.check(
 )
 ledger.check(
     "noise-test-error-rises",
-    says="Later it rises, at every level.",
+    says="After the early stop the test error rises, at every noise level.",
     source="Appendix C.4, Fig. 13 right; § 4.2",
     figure="fig-noise-totals",
     measured={f"epoch after the stop, δ {rate}": values for rate, values in later.items()}
@@ -133,6 +136,9 @@ ledger.check(
 )
 
 # %% [markdown]
+# The errors do at every noise rate what the paper says. The residual on the noisy subset is higher at the early stop
+# than at the start, but it does not rise all the way: it turns some epochs before the stop.
+#
 # ## How it was made
 #
 # Network and data are those of [chapter 5](05_many_classes.ipynb). Only the share of wrong labels differs. At `cpu`
@@ -143,11 +149,11 @@ ledger.check(
 #
 # ## The head start of the clean gradient
 #
-# § 5 says that at initialisation the ratio of clean to noisy gradient length on a class's own logit is about
-# $(C-1)(1-\delta)/\delta$, from 81 at 10 % wrong labels down to 13.5 at 40 %. By the early stop it should have faded
-# towards 1. The figure draws the geometric mean over the classes. This mean starts on the dotted curve by
-# construction, because the outputs of a softmax sum to one. A single class need not start there, so the claim judges
-# the single classes.
+# The lead of the clean samples is larger when fewer labels are wrong. § 5 says that at initialisation the ratio of
+# clean to noisy gradient length on a class's own logit is about $(C-1)(1-\delta)/\delta$. With ten classes this is 81
+# at 10 % wrong labels and 13.5 at 40 %. By the early stop the ratio should have faded towards 1. The figure draws the
+# geometric mean over the classes. This mean starts on the dotted curve by construction, because the outputs of a
+# softmax sum to one. A single class need not start there, and so the claim judges the single classes.
 
 # %% figure="fig-noise-ratio" tags=["hide-input"]
 first = readings.each_condition(runs, rates, lambda some: some.wide("ratio").iloc[0])
@@ -191,7 +197,7 @@ ledger.check(
 )
 ledger.check(
     "noise-ratio-fades",
-    says="At the early stop the dominance has faded, at every noise level.",
+    says="At the early stop the dominance of the clean gradient has faded, at every noise level.",
     source="§ 5, Fig. 8, at the levels of Appendix C.4",
     figure="fig-noise-ratio",
     measured={f"δ {rate}": values for rate, values in stop.items()},
@@ -202,8 +208,8 @@ ledger.check(
 )
 
 # %% [markdown]
-# The table shows, for each noise rate, when training reaches the early stop and when the two gradients are first of
-# equal length:
+# The table shows, for each noise rate, the epoch of the early stop, the first epoch in which the mislabelled samples'
+# gradient is as long as that of the clean ones, and the test error (mean and range over seeds):
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 stops = readings.each_condition(runs, rates, lambda some: some.early_stops)
@@ -212,7 +218,7 @@ balance = readings.each_condition(runs, rates, lambda some: some.each(lambda run
 
 def epochs(values: np.ndarray) -> str:
     """Their spread, or that there is none."""
-    return "not in these epochs" if np.isnan(values).any() else claims.spread(values)
+    return "not in every seed" if np.isnan(values).any() else claims.spread(values)
 
 
 show.table(
@@ -224,32 +230,35 @@ show.table(
         ]
         for rate in stops
     ],
-    ["noise rate", "early stop, epoch", "gradients first in balance", "test error at the stop", "in the last epoch"],
+    ["noise rate", "early stop, epoch", "first balance, epoch", "test error at the stop", "test error, last epoch"],
 )
 
 # %% [markdown]
 # ## Where this deviates from the paper
 #
 # - Batch size, learning rate and number of images are those of [chapter 5](05_many_classes.ipynb) at this profile.
-# - The paper shows one training for each noise level, and trains for more epochs than we do at `cpu`. Our last epoch
-#   there is not the full fit.
-# - The early stop is the epoch of least test error. Therefore the clean subset's error and residual are lower there
-#   than at the start by construction. What is judged is whether the error keeps falling.
+# - The paper shows one training for each noise level, and trains for more epochs than we do at `cpu`. There our
+#   trainings end before all wrong labels are fitted.
+# - The early stop is the epoch of least test error. By this choice, the clean subset's error and residual are lower
+#   there than at the start. We therefore judge whether the error keeps falling.
 #
 # ## Try it yourself
 #
-# With ten classes and $\delta = 0.9$ a label carries no information at all. At which $\delta$ does Equation 14 say
-# that the clean samples have no head start, and why is it the same number?
+# With ten classes and $\delta = 0.9$ a label carries no information at all. At which $\delta$ do the clean samples have
+# no head start, by the formula above, and why is it the same number?
 #
 # <details><summary>Solution</summary>
 #
-# $(C-1)(1-\delta)/\delta = 1$ at $\delta = (C-1)/C = 0.9$: each wrong label is then as frequent as the right one.
+# $(C-1)(1-\delta)/\delta = 1$ at $\delta = (C-1)/C = 0.9$. At this noise rate each wrong class is as frequent among the
+# labels of a class as the right one, and so the clean samples have no lead.
 #
 # </details>
 #
 # ## What to take away
 #
-# - From 10 to 40 % wrong labels the picture is the same: before the early stop the noisy error rises and the test
-#   error falls below the noise rate; afterwards both turn.
-# - The start is where the theory puts it: the lead of the clean gradient is $(C-1)(1-\delta)/\delta$, so fewer wrong
-#   labels mean a larger lead.
+# - From 10 to 40 % wrong labels the picture is the same. Before the early stop the noisy error rises and the test error
+#   falls below the noise rate; afterwards both turn.
+# - Before training the clean gradient is about $(C-1)(1-\delta)/\delta$ times as long as the noisy one, as the theory
+#   says. Fewer wrong labels mean a larger lead.
+# - The more labels are wrong, the more an early stop saves: the last column of the table grows faster than the one
+#   before it.

@@ -20,7 +20,8 @@
 # worsens towards the noise rate, the share of wrong labels. § 6 observes that the final test error is bad but not
 # catastrophic, still better than a guess, and calls the over-fitting *tempered*. In short: over-fitting is tempered.
 # The network ends with a test error somewhat below the noise rate, and the early stop would have saved most of it.
-# While the wrong labels are learnt, neither gradient dominates on average, though in a single class they swing widely.
+# While the wrong labels are learnt, neither gradient dominates on average, but the ratio of their lengths in a single
+# class swings widely.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -394,7 +395,7 @@ show.markdown(
 # ## What to take away
 #
 # - A network that has fitted its wrong labels is wrong on new images somewhat less often than its labels were.
-# - The early stop saves most of that error. Waiting for a second descent does not: the trainings here have none worth
-#   the wait.
+# - The early stop saves most of that error. Do not wait for a second descent instead: the trainings here have none
+#   worth the wait.
 # - From the early stop until the wrong labels are fitted, the clean and the noisy gradient are about equally long on
 #   average: neither dominates.

@@ -18,8 +18,9 @@
 # Do the paper's findings depend on what it does not say? It leaves open the learning rate, the momentum, the
 # initialisation of its experiments, the scale of the pixels, the stopping rule, the padding of its CNN and the norm of
 # its residuals. In short: whichever way we train, the network learns the right labels before the wrong ones
-# (clean-priority learning). Only the initialisation that § 3.1 states weakens this much. The definition of the early
-# stop matters too: the test loss is least far later than the test error, and a stop there gives a larger error.
+# (clean-priority learning). Only the initialisation that § 3.1 states makes this order much weaker. The definition of
+# the early stop matters too: the test loss reaches its minimum far later than the test error does, and a stop there
+# gives a larger error.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -372,7 +373,7 @@ ledger.check(
 #
 # - Clean-priority learning does not depend on learning rate, momentum, batch size, pixel scale or padding. The
 #   initialisation of § 3.1 weakens it: there the outputs start far from one half.
-# - Say what you call the early stop. With wrong labels in training, do not stop by the test loss: it is least long
-#   after the test error is, and a stop there has a larger test error.
+# - Say what you call the early stop. With wrong labels in training, do not stop by the test loss: it reaches its
+#   minimum long after the test error does, and a stop there gives a larger test error.
 # - Name the norm of a residual. On the noisy subset it rises more clearly in the Euclidean norm than in the sum of
 #   absolute values.

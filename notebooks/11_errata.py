@@ -282,8 +282,9 @@ for name in ("plain", "momentum"):
 #
 # Is the loss on the clean samples the loss on all samples with their true labels? Appendix A.4 begins with
 # $L(w; D_{clean}) = L(w;\hat D)$, because both sets have the same distribution. That is right as long as the weights do
-# not depend on the samples, as at the start. It fails once the network has fitted wrong labels: then it is wrong on
-# exactly those samples that are in $\hat D$ and not in $D_{clean}$, and the two losses part.
+# not depend on the samples, as at the start. The equation fails once the network has fitted wrong labels. The samples
+# that it then answers wrongly are those with a wrong label. They are in $\hat D$ but not in $D_{clean}$, so the two
+# losses part.
 
 # %% figure="fig-errata-a4" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.7)

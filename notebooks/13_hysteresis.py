@@ -23,9 +23,9 @@
 # same network around a closed loop.
 #
 # In short: the two branches are no hysteresis. They are two kinds of network that a tiny learning rate leaves as they
-# were, at every noise rate at which there are two kinds to begin with. Around the closed loop networks fail to come
-# back because their units have died, and a dead network does not recover. Networks with leaky ReLU, whose units cannot
-# die, come back.
+# were. This is so at every noise rate at which there are two kinds to begin with. Around the closed loop networks fail
+# to come back because their units have died, and a dead network does not recover. Networks with leaky ReLU, whose units
+# cannot die, come back.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip

@@ -599,12 +599,12 @@ show.markdown(
 # %% [markdown]
 # ## Lifetimes
 #
-# The collapse is not a state that belongs to a $\lambda$. It is an event that comes at some time in training, and the
-# sooner the larger $\lambda$ is and the narrower the network. Here the networks train twice as long, at their first
-# learning rate throughout. We wait until a network's error is below a half, and note when it is above a half again: the
-# time between is its *lifetime*. Networks that never collapse are *censored*: their lifetime is longer than we looked.
-# The Kaplan-Meier estimate of the median takes this into account. Many networks at large $\lambda$ never get below a
-# half; they have no lifetime, and are counted apart.
+# The collapse is not a state that belongs to a $\lambda$. It is an event that comes at some time in training. It comes
+# sooner at larger $\lambda$ and in narrower networks. Here the networks train twice as long, at their first learning
+# rate throughout. We wait until a network's error is below a half, and note when it is above a half again: the time
+# between is its *lifetime*. Networks that never collapse are *censored*: their lifetime is longer than we looked. The
+# Kaplan-Meier estimate of the median takes this into account. Many networks at large $\lambda$ never get below a half;
+# they have no lifetime, and are counted apart.
 
 
 # %% figure="fig-finite-lifetimes" tags=["hide-input"]

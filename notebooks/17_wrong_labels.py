@@ -353,8 +353,8 @@ show.markdown(
 # **The estimate is a count.** For each label the tool sums what three signals say of it: the network's answer, the
 # direction of the model derivative (the *agreement*), and the margin averaged over training. The sum is the balance
 # $b$, defined in *The score in full* below. The estimated noise rate is the share of labels with $b < 0$. Its interval
-# reaches from the share of labels that margin, agreement and mean margin all speak against, to the share that at least
-# one of them speaks against. For cleanlab we take its count of label issues.
+# comes from margin, agreement and mean margin. The lower end is the share of labels that all three speak against, and
+# the upper end is the share that at least one of them speaks against. For cleanlab we take its count of label issues.
 #
 # **Held-out labels may lower the count.** A weak network contradicts right labels too. The held-out labels, which it
 # has not learnt, can tell its own errors from wrong labels if wrong labels may be any class on any image: the network
@@ -709,11 +709,10 @@ show.figure(fig)
 #   after seeing the cells of the one before.
 # - The unseen margin helps mostly through the residual $r(x)$. With $r(x)$ alone in place of the product, the score
 #   keeps most of the gain. The lengths of the gradients help at boundaries only, by .001 to .003 of average precision.
-# - At the smallest profile, on digits, the score is above AUM and cleanlab in 38 of 40 comparisons over ten seeds.
-# - The noise rate of 2,400 photographs is estimated to within .03 in less than half of the runs: 240 held-out labels
-#   are too few. Two decisions about the likelihood were made after seeing results. It was added after the cells of
-#   CIFAR-10 had been recorded without it. And it may only lower the count because in one training (2,400 photographs,
-#   rate .2, seed 3) it raised the estimate from .107 to .433.
+# - The noise rate of 2,400 photographs is often estimated with an error of more than .03: 240 held-out labels are too
+#   few. Two decisions about the likelihood were made after seeing results. It was added after the cells of CIFAR-10
+#   had been recorded without it. And it may only lower the count because in one training (2,400 photographs, rate .2,
+#   seed 3) it raised the estimate from .107 to .433.
 # - The signals use the last seven layers with weights: all of a small network, the end of a ResNet. The direction of a
 #   class is a sum over 120 samples.
 # - We use 6,000 images of MNIST. Against the rivals we use 2,400 images of four classes of CIFAR-10 at 16 × 16 pixels,

@@ -362,9 +362,9 @@ show.table(
 # %% [markdown]
 # Only the cited network has nine layers. The training differs from the paper's even more than the network does. Images
 # are shifted and mirrored anew in every epoch (*augmented*), weights decay, and the learning rate falls to 0. But the
-# notebook wants to see wrong labels being fitted. Do these settings delay that? Augmentation does, by the last epoch
-# shown; of the falling rate the seeds do not tell. The notebook also measures its training errors on newly moved
-# images, not on the images themselves.
+# notebook wants to see wrong labels being fitted. Do these settings delay that? By the last epoch shown, augmentation
+# does. The effect of the falling rate differs too much between seeds to tell. The notebook also measures its training
+# errors on newly moved images, not on the images themselves.
 
 # %% figure="fig-earlier-resnet" tags=["hide-input"]
 three = {name: runs[name] for name in ("resnet", "not augmented", "constant rate")}

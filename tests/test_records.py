@@ -166,6 +166,18 @@ def test_provenance_says_what_made_the_numbers(trained, quick):
     assert "; 1 seed, " in line
 
 
+def test_provenance_tells_which_code_made_or_checked_the_numbers(trained):
+    older = replace(trained, provenance=trained.provenance | {"identity": "0123456789ab"})
+    checked = replace(older, check={"identity": trained.code})
+    for some, told in (
+        ([trained], "(today's code)"),
+        ([checked], "(checked by today's code)"),
+        ([trained, checked], "(made or checked by today's code)"),
+        ([older], "(older code)"),
+    ):
+        assert Runs(some).provenance_line().endswith(told)
+
+
 def test_provenance_counts_different_seeds_and_runs_where_a_seed_was_run_again(trained, quick):
     def line(*experiments) -> str:
         return Runs(replace(trained, experiment=one) for one in experiments).provenance_line()

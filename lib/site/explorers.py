@@ -90,7 +90,7 @@ def explorers() -> list[Explorer]:
             ("07_width",),
             _dynamics(
                 {str(width): presets.wide(PROFILE, width) for width in presets.WIDTHS[PROFILE]}, "width",
-                presets.FEW[PROFILE], start="512",
+                presets.SEEDS[PROFILE], start="512",
             ),
         ),
         Explorer(
@@ -99,7 +99,7 @@ def explorers() -> list[Explorer]:
             "A convolutional network on ten classes. A guess among ten rarely hits the wrong label, so the noisy "
             "error begins at 0.9.",
             ("05_many_classes", "08_noise_level"),
-            _dynamics(_ten(), "noise rate δ", presets.FEW[PROFILE], start="0.3"),
+            _dynamics(_ten(), "noise rate δ", presets.SEEDS[PROFILE], start="0.3"),
         ),
         Explorer(
             "explore-directions",

@@ -466,7 +466,7 @@ def test_nbval_passes_on_what_is_the_same_within_tolerance(tmp_path):
     assert near.returncode == 0, near.stdout
     code = nbval(
         tmp_path, "print(\"2 s in all; code 0123ab (older code).\")",
-        outputs=stream("2 s in all; code 4567cd and 89ef (checked by today's code and today's code).\n"),
+        outputs=stream("2 s in all; code 4567cd and 89ef (made or checked by today's code).\n"),
     )  # fmt: skip
     assert code.returncode == 0, code.stdout  # which code made a number is a remark, never a failure
 
