@@ -15,11 +15,16 @@
 # %% [markdown]
 # # Running sweeps
 #
-# A figure often needs the same notebook many times over: at other shares of wrong labels, other widths, other seeds.
-# What does it take to run such a *sweep*, here or on a cluster, and what does it cost? This chapter runs one of the
-# book's chapters as a sweep, live, on one worker and on two. In short: one YAML file and one command run it. The
-# numbers are the same wherever a point runs, a sweep that is started again runs nothing twice, and a point costs a
-# second or two beyond its cells.
+# A figure often needs the same notebook many times: at other shares of wrong labels, other widths, other seeds. What
+# does it take to run such a *sweep*, here or on a cluster, and what does it cost? In short: one YAML file and one
+# command run it. The numbers do not depend on how many workers share the work. A sweep that is started again runs
+# nothing twice. Each run costs a second or two more than its own cells. This chapter shows it on a live sweep of
+# [chapter 1](01_phenomenon_in_a_minute.ipynb).
+#
+# ```
+# python -m lib sweep minute --plan    # say what would run, and why
+# python -m lib sweep minute           # run it on all cores; give the command again to go on after an interruption
+# ```
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -100,9 +105,10 @@ stores.cleanup()
 # %% [markdown]
 # ## What a point costs
 #
-# The sweep runs [chapter 1](01_phenomenon_in_a_minute.ipynb) at three shares of wrong labels, in one store on one
-# worker and in another on two. A *point* of a sweep is one run of the notebook. The table shows how long it takes, and
-# what it costs beyond its own cells.
+# The sweep runs chapter 1 at several shares of wrong labels (the *noise rate* δ), first on one worker process and then
+# on two. A *point* of a sweep is one run of the notebook, and a *store* is the folder that keeps the points. Each of
+# the two runs here has a store of its own. The table shows how long a point takes, and how much of that is not spent
+# in the notebook's cells.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 rows = []
@@ -118,9 +124,8 @@ show.table(
 )
 
 # %% [markdown]
-# What a sweep adds to the cells is a kernel that is started, a notebook that is read and written, and a result that is
-# sealed. This does not depend on what the notebook does: it is a large part of a point of seconds, and negligible in a
-# point of hours.
+# Beyond the cells, a point starts a kernel, reads and writes a notebook, and computes checksums of its results. This
+# takes about as long for every notebook: it matters for a point of seconds, and is negligible for a point of hours.
 
 # %% figure="fig-sweep-costs" tags=["hide-input", "nbval-ignore-output"]
 fig, places = figures.panels(2, height=1.9)
@@ -137,13 +142,14 @@ places[-1].set_xlabel("noise rate δ of the point")
 show.figure(fig)
 
 # %% [markdown]
-# Planning and collecting read and check every file of a store, which takes seconds for ten thousand points.
-# `make bench` measures both.
+# A sweep also plans its points and collects their numbers. Both read and check every file of the store, which takes
+# seconds for ten thousand points (`make bench` measures it).
 #
-# ## The same numbers wherever a point runs
+# ## The same numbers on one worker and on two
 #
-# No number may depend on where a point ran. The two stores were filled by different numbers of workers, with one thread
-# for each point; every number in them is the same. The figure shows two of the numbers that the sweep collected.
+# Every number is the same in both stores, although one was filled by one worker and the other by two. Each point had
+# one thread in both. The figure shows two of the numbers that the sweep collected: the test error at the early stop,
+# which is the epoch where it is least, and in the last epoch.
 
 # %% figure="fig-sweep-live" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=2.8)
@@ -195,48 +201,53 @@ ledger.check(
 # papermill notebooks/01_phenomenon_in_a_minute.ipynb out.ipynb -p profile smoke -p noise_rate 0.2
 # ```
 #
-# For one run that is all you need. For hundreds of runs three things are missing: papermill only warns of a misspelt
-# name and never checks a type (the chapters check both themselves), a run that is killed leaves half a file, and
+# For one run that is all you need. For hundreds of runs three things are missing. Papermill only warns of a misspelt
+# name and never checks a type (the chapters check both themselves). A run that is killed leaves half a file. And
 # nothing records which runs are done.
 #
 # ## Many: a sweep
 #
-# A sweep is a few lines of YAML: a notebook, what all points have in common, and a grid. `product` combines every value
-# with every other, `zip` takes lists side by side, `list` names points one by one, `seeds` counts. The notebook may be
-# any that papermill runs, the book's or your own, by its path from the YAML's folder. The sweep collects its numbers by
-# itself: the claims and tables of a chapter, a pandas table that a cell shows, what
-# [scrapbook](https://nteract-scrapbook.readthedocs.io) glued; `collect` chooses among them. The sweeps of the book are
-# in `notebooks/sweeps`, beside notebooks of one condition each for grids of your own;
-# `python -m lib parameters single_mix` lists what such a notebook takes. The sweep above varies the share of wrong
-# labels of [chapter 1](01_phenomenon_in_a_minute.ipynb):
+# A sweep is a few lines of YAML: a notebook, the parameters that all points share, and a grid.
+#
+# - *The grid.* `product` combines every value with every other, `zip` takes lists side by side, `list` names points one
+#   by one, and `seeds: 5` gives the parameter `seed` the values 0 to 4.
+# - *The notebook.* Any that papermill runs will do. A notebook of your own is named by its path from the YAML's folder.
+# - *The numbers.* The sweep collects the claims and tables of a chapter, every pandas table that a cell shows, and what
+#   [scrapbook](https://nteract-scrapbook.readthedocs.io) glued. `collect` chooses among them.
+#
+# The sweeps of the book are in `notebooks/sweeps`. Beside them are notebooks that train a single condition, for grids
+# of your own; `python -m lib parameters single_mix` lists the parameters of one. The sweep above is this file:
 
 # %% tags=["hide-input"]
 print(told)
 
 # %% [markdown]
-# `--plan` says what would run, and why, without running anything: it reads the notebook as text and checks every name
-# and value against its parameters cell. A parameter without annotation has the type of its default. What cannot be
-# checked, such as an unknown type or a notebook in another language, is named.
+# `--plan` says what would run, and why, without running anything. It reads the notebook as text and checks every name
+# and value against its parameters cell. A parameter without annotation has the type of its default. The plan names
+# what it cannot check, such as an unknown type or a notebook in another language.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 print(said["plan"])
 
 # %% [markdown]
-# Without `--plan` the sweep runs: here on one worker, and then into another store on two. Each run says where Dask
-# shows what its workers do, and names every point as it ends, with the time left, and every failure as it happens. (In
-# a terminal a display shows which worker has which point, and since when.) The exit status is 0 only if every point is
-# done.
+# Without `--plan` the sweep runs. It prints the address where [Dask](https://distributed.dask.org), which distributes
+# the points, shows what its workers do. It then names points as they end, at most one a second, with the time left,
+# and every failure as it happens. (In a terminal, a display shows which worker has which point, and since when.) The
+# exit status is 0 only if every point is done.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 print(said["one worker"])
 print(said["two workers"])
 
 # %% [markdown]
-# Each point is now a folder of the store, named by hashes of the notebook's name and parameters and of the code that it
-# reaches. It holds the executed notebook, its numbers, and a mark that was written last and has the checksums of both.
-# The same command, given again, therefore finds every point done. It would run only what is missing, what failed, and
-# what a changed file or changed code has made stale. So a sweep can be killed at any moment, and two sweeps can share a
-# store. `--clean` removes what no sweep of a store wants any more.
+# Given again, the same command finds every point done and runs nothing. It would run only what is missing, what failed,
+# and what a changed file or changed code has made stale. So a sweep can be killed at any moment, and two sweeps can
+# share a store.
+#
+# This works because each point is a folder of the store, named by hashes of the notebook's name, its parameters and the
+# code that it uses. The folder holds the executed notebook and its numbers. A mark with the checksums of both is
+# written last, so a point without it is not done. `--clean` removes the points that no sweep of the store needs any
+# more.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 print(said["again"])
@@ -244,11 +255,10 @@ print(said["again"])
 # %% [markdown]
 # ## Reading the table
 #
-# At the end a sweep collects one table: a row for each number that a claim measured, with the parameters, the state and
-# the cost of its point beside it. A point that failed is there too, with its error and traceback. `collect` in
-# `lib.sweeps.table` makes the same table of any store. (`point_seconds`, `cell_seconds` and `ran_on` say what a point
-# cost, and where.) `--open` makes a page of it and opens it: one HTML file with the table, filters, and a chart of any
-# collected number over any parameter.
+# At the end a sweep collects one table with a row for each number. Beside the number stand the parameters of its point,
+# whether the point is done, and what it cost (`point_seconds`, `cell_seconds`, `ran_on`). A point that failed is there
+# too, with its error and traceback. In Python, `collect` of `lib.sweeps.table` makes the same table from any store.
+# `--open` turns the table into one HTML page with filters and a chart of any number over any parameter, and opens it.
 
 # %%
 stop = table[(table["source_name"] == "test-error-u") & (table["quantity"] == "early stop")]
@@ -257,30 +267,32 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 # %% [markdown]
 # ## A cluster
 #
-# The engine is [Dask](https://distributed.dask.org). By default it starts a worker for each core, or for each graphics
-# card, which that worker alone then sees; `--per-card 2` puts two points on each card. The cores are divided among the
-# workers, so that no core is used twice, and each result records its number of threads. A point whose worker or kernel
-# dies is run again. A point whose cell raises is not, because it would raise again.
+# By default Dask starts a worker for each core. On a machine with graphics cards it starts one for each card, and each
+# worker sees its own card only; `--per-card 2` puts two points on each. The cores are divided among the workers, so
+# that no core is used twice, and each result records its number of threads. A point whose worker or kernel dies is run
+# again. A point whose cell raises an error is not, because it would raise again.
 #
 # When one machine is not enough, name the scheduler of any running Dask cluster:
 #
 # ```
 # dask scheduler                                        # on one machine; it prints its address
-# dask worker tcp://HOST:8786 --nthreads 1              # on each other one, as often as points shall run there at a time
+# dask worker tcp://HOST:8786 --nthreads 1              # on each other one, once for each point at a time
 # python -m lib sweep minute --scheduler tcp://HOST:8786
 # ```
 #
-# Workers need this repository, its environment and the data folder with the store at the same paths. These must
-# therefore be on a file system that all workers share and that has file locks (NFS 4 and Lustre have them). Workers
-# must find `lib`: in the environment of `make install` they do; in any other, set `PYTHONPATH` to the book's folder. A
-# worker whose code differs refuses to run anything. On a machine of several cards start one worker for each, with
-# `CUDA_VISIBLE_DEVICES=0 dask worker ...` and so on. Dask's processes trust each other: keep them in a network of your
-# own, or use its TLS settings.
+# What the workers need:
 #
-# Where workers must be asked for, a file names a class of Dask clusters and its arguments, and the sweep starts the
-# cluster and ends it: `python -m lib sweep NAME --cluster FILE`. Under SLURM,
-# [dask-jobqueue](https://jobqueue.dask.org) asks for the workers as jobs. `adapt` lets their number follow the work; a
-# job that is cancelled or reaches its time limit loses no finished point, and the point that it had is run by another:
+# - *The same paths.* This repository, its environment and the data folder with the store must lie on a file system that
+#   all workers share and that has file locks (NFS 4 and Lustre have them).
+# - *The same code.* Workers find `lib` in the environment of `make install`; in any other, set `PYTHONPATH` to the
+#   book's folder. A worker whose code differs refuses to run anything.
+# - *One worker for each card*: `CUDA_VISIBLE_DEVICES=0 dask worker ...` and so on.
+# - *A network of your own.* Dask's processes trust each other; elsewhere, use its TLS settings.
+#
+# On a batch system the sweep can start the cluster itself, and end it: `python -m lib sweep NAME --cluster FILE`. The
+# file names a class of Dask clusters and its arguments. Under SLURM, [dask-jobqueue](https://jobqueue.dask.org) submits
+# the workers as jobs, and `adapt` lets their number follow the work. A job that is cancelled or reaches its time limit
+# loses no finished point; the point that it was running is run by another worker:
 #
 # ```yaml
 # class: dask_jobqueue.SLURMCluster
@@ -305,8 +317,9 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 # threads: 8
 # ```
 #
-# On Kubernetes, [dask-kubernetes](https://kubernetes.dask.org) does it with an image that holds this repository and its
-# environment, and a volume that all pods can write to, mounted at the data folder:
+# On Kubernetes, use [dask-kubernetes](https://kubernetes.dask.org). It needs an image that holds this repository and
+# its environment, and a volume that all pods can write to, mounted at the data folder. We ran no sweep on Kubernetes; a
+# test only checks that the specification below says what is meant:
 #
 # ```python
 # from dask_kubernetes.operator import KubeCluster, make_cluster_spec
@@ -319,29 +332,30 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 # for pod in (spec["spec"]["worker"]["spec"], spec["spec"]["scheduler"]["spec"]):
 #     pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "sweep-data"}}]
 #     pod["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
-# cluster = KubeCluster(custom_cluster_spec=spec)  # then, in a pod: python -m lib sweep NAME --scheduler ADDRESS --threads 4
+# cluster = KubeCluster(custom_cluster_spec=spec)
+# # then, in a pod: python -m lib sweep NAME --scheduler ADDRESS --threads 4
 # ```
 #
-# The tests run one grid on workers of this machine, over SSH and under SLURM (both started for the test) and find one
-# table; they cancel a job and let others run out of time. Workers, kernels, a scheduler and a sweep are killed while
-# they run. We had no Kubernetes at hand: a test checks that the specification says what is meant here, but no sweep was
-# run on it.
+# The tests run one grid on local workers, over SSH and under SLURM, and get the same table from each. They cancel a
+# job, let others run out of time, and kill workers, kernels, a scheduler and a whole sweep while they run.
 #
 # ## Try it yourself
 #
-# Copy the YAML above into a file and run it with `--store mine`. Then take `seeds` out of its `parameters` and vary it over
-# 1 and 3 in the grid. How many of the points does `--plan --store mine` call done?
+# Copy the YAML above into a file and run it with `--store mine`. Then take `seeds` out of its `parameters` and vary it
+# over 1 and 3 in the grid. How many of the points does `--plan --store mine` call done?
 #
 # <details><summary>Solution</summary>
 #
-# The points with one seed: their notebook, their parameters and the code are the same. The order of the parameters, and
-# whether they are fixed or part of the grid, do not matter.
+# Half of them, those with one seed: their notebook, parameters and code are the same as before. It does not matter in
+# which order parameters are written, or whether they are fixed or part of the grid.
 #
 # </details>
 #
 # ## What to take away
 #
-# - One YAML and one command run any chapter over any grid, here or on a cluster, and can be killed at any moment.
-# - Hashes of notebook, parameters and code decide what a point is, and checksums whether it is done; file names decide
-#   neither.
+# - One YAML file and one command run any chapter over any grid, here or on a cluster. The sweep can be killed at any
+#   moment; the same command goes on with it.
+# - A point is identified by its notebook, parameters and code, never by a file name. It is done when its checksums are
+#   right.
+# - A point costs a second or two beyond its cells, so a sweep pays even for short notebooks.
 # - The page [Sweeps](../book/sweeps.md) shows the sweeps that were run for this book.
