@@ -344,7 +344,7 @@ show.markdown(
 #
 # Which of $K$, learning rate and momentum matters? Mostly their combination does, the staleness $S$. The same $S$ can
 # be reached by few steps with a large learning rate, by many steps with a small one, or by momentum. If $S$ alone
-# decided, all ways to one $S$ would give the same error. They do not quite. The settings with $K = 1$ or a learning
+# decided, all ways to one $S$ would give the same error. They do not. The settings with $K = 1$ or a learning
 # rate of 0.01 test this at the extremes.
 
 # %% figure="fig-two-staleness" tags=["hide-input"]
@@ -423,7 +423,7 @@ ledger.check(
 # - *Old gradients.* The learning rate is a tenth of the original's, and $K$ grows. Result: the error rises although no
 #   unit dies. An old gradient also uses fewer images: with $K = 160$ it is computed from a handful of batches in a
 #   whole training. So its control has as few right labels, but computes their gradient anew in each step.
-# - *Dead units.* Each collapse is repeated with leaky ReLU. Result: this prevents the collapse by long steps, and does
+# - *Dead units.* Two of the collapses are repeated with leaky ReLU. Result: this prevents the collapse by long steps, and does
 #   not help against old gradients.
 
 # %% figure="fig-two-apart" tags=["hide-input"]
@@ -545,8 +545,8 @@ ledger.check(
 # ## Controls
 #
 # The reused clean gradient of one batch has three possible faults: it is old, it comes from a single batch, and it is
-# scaled to length 1, so that it does not shrink when there is little left to learn. Of these only its age matters at
-# the original's step length. The figure shows what happens when each is changed alone. Computing the gradient at every
+# scaled to length 1, so that it does not shrink when there is little left to learn. At $\lambda = 0.65$
+# and the original's step length only its age matters. The figure shows what happens when each is changed alone. Computing the gradient at every
 # step removes the collapse; at $\lambda = 0.65$ another batch or no scaling does not. Two more controls are the mix
 # scaled to length 1 as a whole, which makes it worse, and leaky ReLU, which helps in part.
 
@@ -810,8 +810,9 @@ show.markdown(
 #
 # <details><summary>Solution</summary>
 #
-# An error about as large, because the staleness is the same: compare the marks at $S = 16$ in the figure on staleness.
-# The network is not the same, however: with smaller steps fewer units die.
+# The staleness stays the same, so the error should too if staleness decided. Compare the marks at $S = 16$ in the
+# figure on staleness: a quarter of the learning rate with four times the $K$ gives less than half the error. With
+# smaller steps fewer units die.
 #
 # </details>
 #

@@ -369,8 +369,8 @@ show.markdown(
 # %% [markdown]
 # The figure sorts wrong labels into four groups by how far the judge leans to them. The upper panel shows how many are
 # in each group: people's errors are more often in the groups where the judge doubts. The lower panel shows how many of
-# each group the network has learnt at the early stop. There the three kinds of noise nearly agree. What counts is how
-# much the image looks like its given label, not who gave it. Where the judge is nearly sure of the given label, the
+# each group the network has learnt at the early stop. There the three kinds of noise nearly agree: for one person's
+# labels, how much an image looks like its given label explains most of the difference. Where the judge is nearly sure of the given label, the
 # network has learnt it almost as often as it has learnt right labels.
 
 # %% figure="fig-human-doubt" tags=["hide-input", "nbval-ignore-output"]
@@ -580,7 +580,7 @@ evaluation.intervals(
     {rival: [paired_interval(list(gain(name, rival))) for name in cells] for rival in RANKINGS[1:]},
 )
 axes.set(xlabel="the finder's average precision minus the other's")
-fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=3)
+fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=2)
 show.figure(fig)
 
 # %% tags=["hide-input"]
@@ -655,7 +655,7 @@ ledger.check(
 flagged = {title(name): of(name, OURS, "f1") for name in by_people}
 ledger.check(
     "human-errors-flagged",
-    says="The F1 of the labels that it flags equals the best F1 of any cut of its ranking.",
+    says="The F1 of the labels that it flags comes close to the best F1 of any cut of its ranking.",
     source="ours",
     figure="fig-human-rate",
     measured=flagged,
@@ -821,9 +821,9 @@ show.markdown(f"*{some.provenance_line()}.*")
 #   the same confusion of classes on other images is learnt later.
 # - The more an image looks like its wrong label, the earlier that label is learnt. Most of one person's errors are on
 #   images where a judge prefers the true label. A network learns these about as late as uniform noise, and such errors
-#   of a majority somewhat sooner.
-# - None of this needs a good network: one that sees pixels and errs on every second image learns right labels first
-#   too, and people's errors before uniform ones.
+#   of a majority sooner.
+# - A poor network shows it too: one on pixels that errs on more than half of the test images learns right labels first,
+#   and people's errors before uniform ones.
 # - To find people's errors, rank the labels by features, with the finder or with tuned cleanlab.
 # - Stop early, or train again without the flagged labels: either gains most of what true labels would gain. If you have
 #   time to look at labels, look at the flagged ones.

@@ -91,12 +91,16 @@ def histograms(axes: Axes, values: np.ndarray, wrong: np.ndarray) -> None:
 
 
 def intervals(axes: Axes, rows: Sequence[str], found: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """A mark with its interval for each row, from top to bottom, side by side for up to three things that are compared.
+    """A mark with its interval for each row, from top to bottom, side by side for up to four things that are compared.
 
-    ``found``: for each thing its mean, low and high in every row.
+    ``found``: for each thing its mean, low and high in every row. ValueError for more than four.
     """
-    looks = ((-0.22, figures.CLEAN, "o"), (0, figures.NOISY, "^"), (0.22, figures.TRAIN, "s"))
-    for (shift, style, marker), (label, values) in zip(looks, found.items(), strict=False):
+    looks = ((figures.CLEAN, "o"), (figures.NOISY, "^"), (figures.TRAIN, "s"), (figures.FIRST, "D"))
+    if len(found) > len(looks):
+        raise ValueError(f"{len(found)} things to compare: at most {len(looks)} can be told apart")
+    apart = 0.22 if len(found) < 4 else 0.19
+    for place, ((style, marker), (label, values)) in enumerate(zip(looks, found.items(), strict=False)):
+        shift = apart * (place - (len(found) - 1) / 2)
         for k, (mean, low, high) in enumerate(values):
             axes.plot([low, high], [k + shift] * 2, color=style.color, linewidth=1.3)
             axes.plot(mean, k + shift, marker, color=style.color, markersize=5, label=label if k == 0 else None)
