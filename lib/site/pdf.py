@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag
 
-from ..paths import BUILD, ROOT
+from ..paths import ROOT
 from .render import rendered
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Without its sandbox, because root, as containers have it, cannot start it with one: the page is the book's own.
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--no-pdf-header-footer")
 SECONDS = 300  # that printing may take
 # What works only in a browser, or only beside other pages.
 LEFT_OUT = "script, noscript, .headerlink, .copybtn, .prev-next-footer, .lg-filter, form, button"
 MOVES = ".explorer"  # figures that only a browser draws
+TOLD = "This figure moves: it is on this page of the book on screen."
 
 
 class PdfProblem(RuntimeError):
@@ -38,8 +40,10 @@ class Page:
     prefix: str
 
 
-def make_pdf(site: Path = BUILD / "html", output: Path = BUILD / "book.pdf") -> Path:
-    """Print the built book below ``site``. PdfProblem without built book or Chromium, or if it cannot be printed."""
+def make_pdf(site: Path, output: Path) -> Path:
+    """Print the built book below ``site``. PdfProblem without book, Chromium or folder, or if it cannot be printed."""
+    if not output.parent.is_dir():
+        raise PdfProblem(f"there is no folder {output.parent} to write {output.name} in")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not browser:
         raise PdfProblem(f"printing needs a Chromium; none of {', '.join(BROWSERS)} is on the PATH")
@@ -119,18 +123,11 @@ def _simplify(article: "Tag") -> None:
     for one in article.select(LEFT_OUT):
         one.decompose()
     for one in article.select(MOVES):
-        one.replace_with(_told("This figure moves: it is on this page of the book on screen."))
+        one.name, one.attrs, one.string = "p", {"class": "moves"}, TOLD
     for one in article.find_all("details"):
         one["open"] = ""
     for one in article.find_all("img"):
         del one["loading"]
-
-
-def _told(text: str) -> "Tag":
-    from bs4 import BeautifulSoup
-
-    made: BeautifulSoup = BeautifulSoup(f'<p class="moves">{text}</p>', "html.parser")
-    return made.p
 
 
 def _rename(article: "Tag", page: Page, places: Mapping[str, Page], site: str) -> None:

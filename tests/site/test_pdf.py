@@ -54,7 +54,8 @@ def test_what_is_folded_is_open_and_what_moves_is_told(whole):
     assert "loading" not in whole.find("img").attrs
     assert whole.find("article").find("script") is None
     assert whole.find(class_="explorer") is None
-    assert "This figure moves" in whole.find(class_="moves").text
+    assert whole.find("p", class_="moves").text == pdf.TOLD
+    assert whole.find("select") is None
     assert "menu" not in whole.text
 
 
@@ -78,6 +79,11 @@ def test_without_a_built_book_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(pdf.shutil, "which", lambda name: "/bin/true")
     with pytest.raises(PdfProblem, match=r"index\.html: `make book` first"):
         make_pdf(tmp_path / "html", tmp_path / "book.pdf")
+
+
+def test_a_folder_that_is_not_there_is_named(site, tmp_path):
+    with pytest.raises(PdfProblem, match=r"there is no folder .*elsewhere to write book\.pdf in"):
+        make_pdf(site, tmp_path / "elsewhere" / "book.pdf")
 
 
 def test_without_a_browser_it_says_which_are_looked_for(site, tmp_path, monkeypatch):
