@@ -372,7 +372,7 @@ for axes, (name, title) in zip(places[1:], trained.items(), strict=True):
         figures.curve(axes, runs[name].wide(f"{subset}_along"), style, subset)
     figures.level(axes, 0.5, "half", x=0.6)
     axes.set(title=title, ylabel="share along", ylim=(-0.02, 1.02), xlim=(0, runs[name][0].experiment.train.epochs))
-    figures.early_stop([axes], runs[name].early_stops)
+    figures.early_stop([axes], runs[name].early_stops, inside=True)
     figures.label_ends(axes)
 one = runs["larger step"][0].history.set_index("epoch")
 for subset, style in (("clean", figures.CLEAN), ("noisy", figures.NOISY)):
@@ -380,7 +380,7 @@ for subset, style in (("clean", figures.CLEAN), ("noisy", figures.NOISY)):
 figures.level(places[0], 0.5, "half", x=0.6)
 places[0].set(title="7 v 9, rate 0.1, one seed", ylabel="share along", ylim=(-0.02, 1.02))
 places[0].set_xlim(0, runs["larger step"][0].experiment.train.epochs)
-figures.early_stop([places[0]], runs["larger step"].early_stops[:1])
+figures.early_stop([places[0]], runs["larger step"].early_stops[:1], inside=True)
 figures.label_ends(places[0])
 places[-1].set_xlabel("epoch")
 show.figure(fig)

@@ -62,15 +62,17 @@ def curve(axes: Axes, values: pd.DataFrame, style: Style, label: str) -> None:
     line.set_gid(label)  # label_ends reads it
 
 
-def early_stop(axes: Sequence[Axes], epochs: Sequence[int], text: str = "early stop") -> None:
-    """The paper's vertical dashed line at the mean early stopping epoch; a band over seeds."""
+def early_stop(axes: Sequence[Axes], epochs: Sequence[int], text: str = "early stop", *, inside: bool = False) -> None:
+    """The paper's vertical dashed line at the mean early stopping epoch; a band over seeds.
+
+    Its name is above the line, or ``inside`` beside its upper end where a long title takes that place.
+    """
     for one in axes:
         one.axvspan(min(epochs), max(epochs), color="#8a8a80", alpha=0.18, linewidth=0, zorder=0)
         one.axvline(float(np.mean(epochs)), color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
-    titled = any(axes[0].get_title(loc=side) for side in ("left", "center"))  # then the place above is taken
     axes[0].annotate(
-        text, (float(np.mean(epochs)), 1), xycoords=("data", "axes fraction"), xytext=(4, -3) if titled else (0, 3),
-        textcoords="offset points", ha="left" if titled else "center", va="top" if titled else "bottom", fontsize=10,
+        text, (float(np.mean(epochs)), 1), xycoords=("data", "axes fraction"), xytext=(4, -3) if inside else (0, 3),
+        textcoords="offset points", ha="left" if inside else "center", va="top" if inside else "bottom", fontsize=10,
     )  # fmt: skip
 
 
