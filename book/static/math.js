@@ -33,5 +33,14 @@
     formulas.forEach(set);
     document.documentElement.dataset.math = "set";
   };
+  // What is moved sideways is moved by keyboard too.
+  function reach() {
+    for (const one of document.querySelectorAll(".katex-display")) {
+      if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+      else one.removeAttribute("tabindex");
+    }
+  }
+  addEventListener("load", reach);
+  addEventListener("resize", reach);
   document.head.append(style, script);
 })();

@@ -199,6 +199,28 @@ def test_every_formula_is_set(seen):
 
 
 @needs_chromium
+def test_on_a_phone_every_formula_can_be_read_from_its_beginning(built, tmp_path):
+    """Also one that is wider than the page, which is moved sideways, by keyboard too."""
+    outside = """[...document.querySelectorAll('article div.math')].filter((one) => {
+      const formula = one.querySelector('.katex-display');
+      const [place, set] = [one, formula].map((each) => each.getBoundingClientRect());
+      const wide = formula.scrollWidth > formula.clientWidth;
+      return set.left < place.left - 1 || set.right > place.right + 1 || (wide && formula.tabIndex !== 0);
+    }).map((one) => one.textContent.slice(0, 60))"""
+    found, count = {}, 0
+    with browser(tmp_path) as page:
+        page.size(390)
+        for path in pages_of(built):
+            page.open(path.as_uri())
+            page.until("!document.querySelector('.math') || document.documentElement.dataset.math === 'set'")
+            count += page.evaluate("document.querySelectorAll('article div.math').length")
+            if wrong := page.evaluate(outside):
+                found[path.stem] = wrong
+    assert count > 10
+    assert found == {}
+
+
+@needs_chromium
 def test_a_first_load_without_its_figures_is_small(seen):
     sizes = {}
     for path, told in seen.items():
