@@ -87,10 +87,7 @@ figures.epoch_axis([totals, subsets], last=experiment.train.epochs)
 figures.early_stop([totals, subsets], runs.early_stops)
 figures.label_ends(totals)
 figures.label_ends(subsets)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
+show.figure(fig, runs)
 
 # %% [markdown]
 # The lower panel shows where this comes from. The error on the mislabelled training images counts the wrong labels as
@@ -244,10 +241,7 @@ figures.level(axes, 1, "balance")
 figures.early_stop([axes], runs.early_stops)
 axes.set(xlabel="epoch", xlim=(0, until), ylabel="‖g_clean‖ / ‖g_noise‖")
 figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
+show.figure(fig, runs)
 
 # %% nbval={"tol": [0.2, 0.1]} tags=["hide-input"]
 nominal = (1 - noise_rate) / noise_rate
@@ -308,10 +302,7 @@ titles = [
     for label, (a, p), (b, q) in zip(given, early, late, strict=True)
 ]
 fig, _ = figures.image_grid(first.watched_images[:8, 0].numpy(force=True), titles[:8])
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
+show.figure(fig, runs)
 
 
 # %% nbval={"tol": [0.2, 0.1]} tags=["hide-input"]

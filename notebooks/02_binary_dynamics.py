@@ -123,12 +123,9 @@ figures.epoch_axis([errors, residuals, totals], last=fit[0].experiment.train.epo
 figures.early_stop([errors, residuals, totals], fit.early_stops)
 for axes in (errors, residuals, totals):
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, fit)
 
 # %% tags=["hide-input"]
-show.markdown(f"*{fit.provenance_line()}.*")
-
-
 start = fit.wide("noisy_error").iloc[0].to_numpy()
 peak = np.array(fit.each(lambda run: run.until_stop("noisy_error").max()))
 ledger.check(
@@ -252,10 +249,9 @@ axes.set(ylabel="mean loss", ylim=(0, 1.6))
 figures.epoch_axis([axes], last=fit[0].experiment.train.epochs)
 figures.early_stop([axes], fit.early_stops)
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, fit)
 
 # %% tags=["hide-input"]
-show.markdown(f"*{fit.provenance_line()}.*")
 losses = [fit.wide("noisy_loss").iloc[0], fit.at_early_stop("noisy_loss"), fit.wide("noisy_loss").iloc[-1]]
 ledger.check(
     "noisy-loss-rises-then-falls",
@@ -303,11 +299,9 @@ for axes, some, name in zip(places, (fit, slow), ("larger step", "smaller step")
     axes.set_title(f"{name}, seed {median.experiment.seed}: early stop at epoch {median.early_stop}")
     axes.set(xlabel="epoch", xlim=(0, median.early_stop), ylabel="‖g_clean‖ / ‖g_noise‖")
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, {"Fit": fit, "Slow": slow})
 
 # %% tags=["hide-input"]
-show.markdown(f"*Fit: {fit.provenance_line()}.*")
-show.markdown(f"*Slow: {slow.provenance_line()}.*")
 nominal = (1 - noise_rate) / noise_rate
 each = [fit.wide(f"ratio_{c}").iloc[0].to_numpy() for c in (0, 1)]
 apart = np.mean([abs(np.log(values / nominal)) for values in each], axis=0)
@@ -377,11 +371,9 @@ figures.epoch_axis([opposite, constant], last=fit[0].experiment.train.epochs, la
 figures.early_stop([opposite, constant], fit.early_stops)
 figures.label_ends(opposite)
 figures.label_ends(constant)
-show.figure(fig)
+show.figure(fig, {"Fit": fit, "Theory": theory})
 
 # %% tags=["hide-input"]
-show.markdown(f"*Fit: {fit.provenance_line()}.*")
-show.markdown(f"*Theory: {theory.provenance_line()}.*")
 largest = fit.each(lambda run: max(run.until_stop(f"cos_noise_clean_{c}").max() for c in (0, 1)))
 alphas = {
     name: np.array(some.each(lambda run: max((1 / run.until_stop(f"ratio_{c}")).max() for c in (0, 1))))
@@ -460,12 +452,10 @@ share.set(ylabel="clean share", xlabel="epoch", xlim=(0, until))
 figures.early_stop([direction, factor, share], slow.early_stops)
 for axes in (direction, factor, share):
     figures.label_ends(axes, gap=0.13)
-show.figure(fig)
+show.figure(fig, slow)
+
 
 # %% tags=["hide-input"]
-show.markdown(f"*{slow.provenance_line()}.*")
-
-
 def first_half(run: records.Run):
     """The rows of the first half of the early stage, where the factor is well away from zero; with both factors."""
     rows = run.history[run.history["epoch"] <= run.early_stop / 2]
@@ -558,12 +548,10 @@ losses.set(ylabel="mean loss")
 alpha.set(ylabel="α", xlabel="step", xlim=(0, theory[0].experiment.train.epochs))
 figures.label_ends(losses)
 figures.label_ends(alpha)
-show.figure(fig)
+show.figure(fig, theory)
+
 
 # %% tags=["hide-input"]
-show.markdown(f"*{theory.provenance_line()}.*")
-
-
 def assumed(run: records.Run):
     """For each step whether Assumption 4.1 holds before it: cosine ≤ −.95 and α < 1 in both classes."""
     rows = run.history.iloc[:-1]
@@ -619,10 +607,9 @@ figures.level(axes, 1, "balance")
 axes.set(ylabel="clean / noisy", xlabel="epoch", xlim=(0, until))
 figures.early_stop([axes], fit.early_stops)
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, fit)
 
 # %% tags=["hide-input"]
-show.markdown(f"*{fit.provenance_line()}.*")
 proxies = np.array([proxy[run.experiment.seed].loc[run.early_stop] for run in fit])
 ratios = fit.at_early_stop("ratio")
 ledger.check(

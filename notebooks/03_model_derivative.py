@@ -138,10 +138,7 @@ for axes, activation, style in zip(places, ("relu", "linear"), (figures.FIRST, f
     axes.set_title({"relu": "ReLU", "linear": "linear"}[activation])
     figures.label_ends(axes)
 places[-1].set_xlabel("width m")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs['theorem, relu'].provenance_line()}.*")
+show.figure(fig, *(runs[f"theorem, {activation}"] for activation in errors))
 
 # %% [markdown]
 # A second check needs no network at all. The formula is a sum of two expectations over random neurons (derived
@@ -311,7 +308,7 @@ axes.set(xscale="log", yscale="log", xlabel="m", ylabel="variance")
 axes.set_xticks(heights, [f"{m:,}" for m in heights])
 axes.minorticks_off()
 axes.legend(frameon=False)
-show.figure(fig)
+show.figure(fig, f"Drawn in this notebook, {len(seeds_drawn)} seeds")
 
 # %% tags=["hide-input"]
 logs = {name: np.log(values * np.array(heights)[:, None]).mean(0) for name, values in variance.items()}
@@ -372,10 +369,7 @@ for axes, activation in ((curved, "relu"), (straight, "linear")):
     figures.label_ends(axes)
 straight.set(xlabel="θ_d in degrees")
 straight.set_xticks(range(0, 181, 30))
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs['5 layers, relu'].provenance_line()} (5 layers, ReLU; the others alike).*")
+show.figure(fig, *(runs[f"{n} layers, {activation}"] for n, activation in depth))
 
 
 # %% tags=["hide-input"]
@@ -452,7 +446,7 @@ for row, name in enumerate(reversed(networks)):
     axes.plot(large, row, "o", markersize=5, color=figures.CLEAN.color)
 axes.set_yticks(range(len(networks)), [name.replace("relu", "ReLU") for name in reversed(networks)])
 axes.set(xlabel="share of steps", xlim=(-0.001, None))
-show.figure(fig)
+show.figure(fig, *(runs[name] for name in networks))
 
 # %% tags=["hide-input"]
 peak = int(np.argmax(degrees(closed_form(np.arange(0, 180.1, 0.1), "relu")))) / 10
@@ -542,7 +536,7 @@ for activation, style in (("relu", figures.FIRST), ("linear", figures.SECOND)):
     name = {"relu": "ReLU", "linear": "linear"}[activation]
     axes.annotate(name, (small[-1], tiny[activation].mean(0)[-1]), xytext=(6, -3), textcoords="offset points")
 axes.set(xscale="log", yscale="log", xlabel="θ_d in degrees", ylabel="θ_h in degrees", xlim=(0.045, 1.6))
-show.figure(fig)
+show.figure(fig, f"Computed in this notebook, {len(runs['clusters'])} seeds")
 
 # %% tags=["hide-input"]
 powers = {name: np.array([np.polyfit(np.log(small), np.log(one), 1)[0] for one in tiny[name]]) for name in tiny}
@@ -594,10 +588,7 @@ for kind, style in (("within", figures.CLEAN), ("between", figures.NOISY)):
     top = (table / table.sum()).mean(axis=1)
     angles.annotate(kind, (top.idxmax(), top.max()), xytext=(8, 0), textcoords="offset points", color=style.color)
 angles.set(xlabel="θ_h in degrees", ylabel="share of pairs", xlim=(0, 110), ylim=(0, None))
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{clusters.provenance_line()}.*")
+show.figure(fig, clusters)
 
 # %% tags=["hide-input"]
 first = [run.history.iloc[0] for run in clusters]
@@ -662,10 +653,7 @@ for axes, label in ((off, "rms error of cos θ_h"), (moved, "rms change of cos �
     axes.legend(frameon=False)
     axes.set_xticks(widths, [f"{m:,}" for m in widths])
     axes.minorticks_off()
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{trained.provenance_line()}.*")
+show.figure(fig, trained)
 
 # %% tags=["hide-input"]
 later = {when: times[when][0] for when in (1, 2)}

@@ -128,11 +128,7 @@ for axes, name, title in zip(places, ("clusters", "default"), ("two clusters", "
     marks = {kind: some.of(f"angle_{kind}", 0) for kind in ("noise", "other")}
     figures.angle_histogram(axes, some.counts(0), marks)
     axes.set(title=title, ylabel="share a degree", xlabel="θ_g in degrees")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Clusters: {runs['clusters'].provenance_line()}.*")
-show.markdown(f"*Digits: {runs['default'].provenance_line()}.*")
+show.figure(fig, {"Clusters": runs["clusters"], "Digits": runs["default"]})
 
 
 # %% tags=["hide-input"]
@@ -245,10 +241,7 @@ axes.plot(ends, ends, color=figures.THEORY.color, linestyle=figures.THEORY.line)
 axes.axhline(nominal, color=figures.THEORY.color, linewidth=0.8)
 axes.axvline(nominal, color=figures.THEORY.color, linewidth=0.8)
 axes.legend(title="initialisation", frameon=False, loc="upper left")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs['paper'].provenance_line()} (the other two alike).*")
+show.figure(fig, *(runs[init] for init in looks))
 
 # %% tags=["hide-input"]
 says = {
@@ -312,10 +305,7 @@ axes.plot(sizes, by_size.mean(), "o-", color=figures.TEST.color)
 axes.set(xscale="log", xlabel="batch size", ylabel="cosine", ylim=(min(0, by_size.quantile(0.1).min()), 1.02))
 axes.set_xticks(sizes, [str(size) for size in sizes])
 axes.minorticks_off()
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs['batches'].provenance_line()}.*")
+show.figure(fig, runs["batches"])
 
 # %% tags=["hide-input"]
 at = batches.groupby(["batch_size", "seed"])
@@ -383,12 +373,7 @@ places[0].set_xlim(0, runs["larger step"][0].experiment.train.epochs)
 figures.early_stop([places[0]], runs["larger step"].early_stops[:1], inside=True)
 figures.label_ends(places[0])
 places[-1].set_xlabel("epoch")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Larger step: {runs['larger step'].provenance_line()}.*")
-show.markdown(f"*Smaller step: {runs['smaller step'].provenance_line()}.*")
-show.markdown(f"*Ten classes: {runs['ten classes'].provenance_line()}.*")
+show.figure(fig, *(runs[name] for name in trained))
 
 # %% tags=["hide-input"]
 almost_all = "from all to half of them"
@@ -452,10 +437,7 @@ for axes in (directions, backward):
     axes.set_xlim(0, course[0].experiment.train.epochs)
     figures.early_stop([axes], course.early_stops)
     figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{course.provenance_line()}.*")
+show.figure(fig, course)
 
 
 # %% tags=["hide-input"]

@@ -82,8 +82,11 @@ rates = {name: some[0].experiment.noise.noise_rate for name, some in runs.items(
 def scale(some: records.Runs) -> str:
     """Data and network in words."""
     data, model = some[0].experiment.data, some[0].experiment.model
-    size = f"{data.train_size:,} images of {data.name}" if data.train_size else f"all training images of {data.name}"
-    return f"{size}, {model.kind} of widths {', '.join(map(str, model.widths))}"
+    images = {"mnist": "MNIST", "cifar10": "CIFAR-10"}.get(data.name, data.name)
+    size = f"{data.train_size:,} images of {images}" if data.train_size else f"all training images of {images}"
+    network = {"cnn": "CNN", "resnet9": "ResNet-9"}[model.kind]
+    width = f"width{'s' if len(model.widths) > 1 else ''} {', '.join(map(str, model.widths))}"
+    return f"{size}, {network} of {width}"
 
 
 show.markdown(
@@ -105,10 +108,7 @@ show.markdown(
 # Euclidean norm of $f - y$, its ten outputs less its one-hot label.
 
 # %% figure="fig-many-cnn" tags=["hide-input"]
-show.figure(dynamics.three_panels(cnn, rates["cnn"]))
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{scale(cnn)}. {cnn.provenance_line()}.*")
+show.figure(dynamics.three_panels(cnn, rates["cnn"]), scale(cnn), cnn)
 
 # %% tags=["hide-input"]
 dynamics.check(
@@ -152,10 +152,7 @@ for name, some in runs.items():
 # of the paper's width and images.
 
 # %% figure="fig-many-resnet" tags=["hide-input"]
-show.figure(dynamics.three_panels(resnet, rates["resnet"]))
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{scale(resnet)}. {resnet.provenance_line()}.*")
+show.figure(dynamics.three_panels(resnet, rates["resnet"]), scale(resnet), resnet)
 
 # %% tags=["hide-input"]
 judged = [name for name in ("cnn", "resnet") if name == "cnn" or presets.judges_resnet(resnet[0].experiment)]
@@ -193,11 +190,7 @@ for axes, some, title in zip(places, (cnn, resnet), ("CNN", "ResNet-9"), strict=
     figures.curve(axes, some.wide("noisy_loss"), figures.NOISY, "noisy")
     axes.set(ylabel="mean loss", ylim=(0, None), title=title)
     dynamics.finish([axes], some)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*CNN: {cnn.provenance_line()}.*")
-show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
+show.figure(fig, {"CNN": cnn, "ResNet-9": resnet})
 
 # %% tags=["hide-input"]
 for name in judged:
@@ -248,11 +241,7 @@ for axes, name, title in zip(places, ("cnn", "resnet"), ("CNN", "ResNet-9"), str
     axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
     axes.minorticks_off()
     figures.early_stop([axes], some.early_stops)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*CNN: {cnn.provenance_line()}.*")
-show.markdown(f"*ResNet-9: {resnet.provenance_line()}.*")
+show.figure(fig, {"CNN": cnn, "ResNet-9": resnet})
 
 
 # %% tags=["hide-input"]
@@ -338,11 +327,10 @@ for axes, name, title in zip(places, ("angles", "resnet start"), ("CNN", "ResNet
     axes.set_xticks(range(10))
 places[0].legend(frameon=False, ncols=2, loc="upper right")
 places[-1].set_xlabel("class")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*CNN: {scale(runs['angles'])}. {runs['angles'].provenance_line()}.*")
-show.markdown(f"*ResNet-9: {scale(runs['resnet start'])}. {runs['resnet start'].provenance_line()}.*")
+show.figure(
+    fig,
+    {scale(runs["angles"]): runs["angles"], scale(runs["resnet start"]): runs["resnet start"]},
+)
 
 # %% tags=["hide-input"]
 for name, words in (("angles", "cnn"), ("resnet start", "resnet")):
@@ -386,11 +374,7 @@ for c, axes in enumerate(places):
     figures.angle_histogram(axes, all_angles.counts(c), marks)
     axes.set(ylabel=f"logit {c}", yticks=[])
 places[-1].set_xlabel("θ_g in degrees")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{scale(runs['all angles'])}. {runs['all angles'].provenance_line()}.*")
-show.markdown(f"*The checks below: {scale(runs['angles'])}. {runs['angles'].provenance_line()}.*")
+show.figure(fig, scale(runs["all angles"]), runs["all angles"])
 
 # %% tags=["hide-input"]
 LEAST_MEAN = (("least", np.min), ("mean", np.mean))

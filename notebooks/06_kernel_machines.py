@@ -107,11 +107,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     axes.set_title(f"{kernel.title()}, scale {some[0].experiment.scale:g}", loc="right")
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Laplacian: {runs['laplacian, zero-one'].provenance_line()}.*")
-show.markdown(f"*Gaussian: {runs['gaussian, zero-one'].provenance_line()}.*")
+show.figure(fig, *(runs[f"{kernel}, zero-one"] for kernel in ("laplacian", "gaussian")))
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
@@ -191,7 +187,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
     axes.set_title(kernel.title(), loc="right")
     figures.early_stop([axes], some.early_stops)
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, *(runs[f"{kernel}, zero-one"] for kernel in ("laplacian", "gaussian")))
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):
@@ -232,12 +228,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
         figures.curve(axes, runs[f"{kernel}, {draws}"].wide("test_error").loc[1:], style, label)
     axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title())
     figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for kernel in ("laplacian", "gaussian"):
-    for draws, words in (("plus-minus", "draws at random"), ("balanced", "balanced draws")):
-        show.markdown(f"*{kernel.title()}, targets −1 and 1, {words}: {runs[f'{kernel}, {draws}'].provenance_line()}.*")
+show.figure(fig, *(runs[name] for name in runs))
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):

@@ -81,25 +81,21 @@ show.markdown(
 # %% figure="fig-width-dynamics" tags=["hide-input"]
 drawn = widths if len(widths) <= 4 else [widths[round(i * (len(widths) - 1) / 3)] for i in range(4)]
 sweep = {f"{width} neurons": runs[str(width)] for width in drawn}
-show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn)))
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for width in drawn:
-    show.markdown(f"*{width} neurons: {runs[str(width)].provenance_line()}.*")
+show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn)), *sweep.values())
 
 # %% [markdown]
 # The middle column of the paper's figure shows the mean residual on the two subsets: $|f-y|$, the distance of the
 # output $f$ from the given label $y$. On the noisy subset it should rise monotonically until the early stop:
 
 # %% figure="fig-width-residuals" tags=["hide-input"]
-show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn), "residual"))
+show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn), "residual"), *sweep.values())
 
 # %% [markdown]
 # The right column of the paper's figure shows the errors on the whole training set and on the test set. After the early
 # stop the training error should fall towards 0 as the network learns the wrong labels, and the test error should rise:
 
 # %% figure="fig-width-totals" tags=["hide-input"]
-show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn), "total"))
+show.figure(dynamics.conditions(sweep, [noise_rate] * len(drawn), "total"), *sweep.values())
 
 # %% tags=["hide-input"]
 conditions = {f"width {width}": runs[str(width)] for width in widths}
@@ -170,7 +166,7 @@ epochs.set_xticks(ticks, list(map(str, ticks)))
 for axes in (peak, test, ratio, epochs):
     axes.minorticks_off()
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, *runs.values())
 
 
 # %% tags=["hide-input"]

@@ -82,18 +82,14 @@ show.markdown(
 
 # %% figure="fig-noise-dynamics" tags=["hide-input"]
 sweep = {f"δ = {rate:g}": runs[str(rate)] for rate in rates}
-show.figure(dynamics.conditions(sweep, rates))
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for rate in rates:
-    show.markdown(f"*δ = {rate:g}: {runs[str(rate)].provenance_line()}.*")
+show.figure(dynamics.conditions(sweep, rates), *sweep.values())
 
 # %% [markdown]
 # The middle column of the paper's figure shows the mean residual on the two subsets: $\|f-y\|$, the distance of the ten
 # outputs $f$ from the given label $y$, one-hot. On the noisy subset it should rise monotonically until the early stop:
 
 # %% figure="fig-noise-residuals" tags=["hide-input"]
-show.figure(dynamics.conditions(sweep, rates, "residual"))
+show.figure(dynamics.conditions(sweep, rates, "residual"), *sweep.values())
 
 # %% [markdown]
 # The right column of the paper's figure shows the errors on the whole training set and on the test set. After the early
@@ -101,7 +97,7 @@ show.figure(dynamics.conditions(sweep, rates, "residual"))
 # rise:
 
 # %% figure="fig-noise-totals" tags=["hide-input"]
-show.figure(dynamics.conditions(sweep, rates, "total"))
+show.figure(dynamics.conditions(sweep, rates, "total"), *sweep.values())
 
 # %% tags=["hide-input"]
 dynamics.check_early_stage(
@@ -173,7 +169,7 @@ axes.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
 axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
 axes.minorticks_off()
 axes.legend(frameon=False)
-show.figure(fig)
+show.figure(fig, *runs.values())
 
 # %% tags=["hide-input"]
 nominal = {rate: 9 * (1 - rate) / rate for rate in rates}

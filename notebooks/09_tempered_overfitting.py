@@ -92,11 +92,7 @@ figures.level(axes, 0.5, "a guess", x=0.02)
 axes.set(xlabel="noise rate δ", ylabel="test error", ylim=(0, 0.56), xlim=(rates[0], rates[-1]))
 axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
 figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for rate in rates:
-    show.markdown(f"*δ = {rate:g}: {runs[f'δ {rate}'].provenance_line()}.*")
+show.figure(fig, *(runs[f"δ {rate}"] for rate in rates))
 
 # %% tags=["hide-input"]
 ledger.check(
@@ -170,11 +166,7 @@ figures.epoch_axis(places, last=max(int(runs[f"ten, δ {rate}"][0].history["epoc
 for axes, rate in zip(places, ten, strict=True):
     figures.early_stop([axes], runs[f"ten, δ {rate}"].early_stops)
     figures.label_ends(axes)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for rate in ten:
-    show.markdown(f"*δ = {rate:g}: {runs[f'ten, δ {rate}'].provenance_line()}.*")
+show.figure(fig, *(runs[f"ten, δ {rate}"] for rate in ten))
 
 # %% tags=["hide-input"]
 final = readings.each_condition(runs, ten, lambda some: some.wide("test_error").iloc[-1], "ten, δ ")
@@ -241,11 +233,7 @@ for axes, some, classes, title in zip(places, (whole, many), (2, 10), ("two clas
     figures.early_stop([axes], [median.early_stop], "stop")
     if (fit := dynamics.first_fit(median)) == fit:
         figures.early_stop([axes], [fit], "fit")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Two classes: {whole.provenance_line()}.*")
-show.markdown(f"*Ten: {many.provenance_line()}.*")
+show.figure(fig, {"Two classes": whole, "Ten": many})
 
 # %% tags=["hide-input"]
 for id, words, some, classes in (("two", "two classes", whole, 2), ("ten", "ten classes", many, 10)):
@@ -327,10 +315,7 @@ figures.level(amount, 0, "no descent", x=0.02)
 amount.set(xscale="log", xlabel="width m", ylabel="fall to the end")
 amount.set_xticks(widths, list(map(str, widths)))
 amount.minorticks_off()
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Widest: {runs[f'width {widths[-1]}'].provenance_line()} (the other widths likewise).*")
+show.figure(fig, *(runs[f"width {width}"] for width in widths))
 
 # %% tags=["hide-input"]
 ledger.check(

@@ -141,10 +141,7 @@ for axes, (title, values) in zip(places, columns.items(), strict=True):
     axes.axvline(values["our choice"].mean(), color=figures.THEORY.color, linestyle=figures.THEORY.line, linewidth=1)
     axes.set_yticks(range(len(variants)), list(reversed(variants)), fontsize=9.5)
     axes.set(title=title, xlim=(0, None))
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Our choice: {runs['our choice'].provenance_line()}; the other rows likewise.*")
+show.figure(fig, *(runs[name] for name in variants))
 
 # %% [markdown]
 # The same numbers in a table, with the epoch of the early stop (mean and range over seeds):
@@ -243,7 +240,7 @@ for row, name in enumerate(reversed(rules)):
     axes.plot(errors[name].mean(), row, "D", color=figures.NOISY.color, markersize=6)
 axes.set_yticks(range(len(rules)), list(reversed(rules)))
 axes.set(xlabel="test error", xlim=(0, None))
-show.figure(fig)
+show.figure(fig, ours)
 
 # %% tags=["hide-input"]
 others = ("least test loss", "gradients in balance", "peak of the noisy error")
@@ -283,7 +280,7 @@ for axes, suffix, title in zip(places, ("", "_l1"), ("Euclidean", "sum of absolu
     axes.set(ylabel="mean residual", ylim=(0, None))
     axes.set_title(title)
 dynamics.finish(places, cnn)
-show.figure(fig)
+show.figure(fig, cnn)
 
 # %% tags=["hide-input"]
 moved = {
@@ -332,11 +329,7 @@ show.markdown(f"{parameters[0]:,} parameters without padding, {parameters[1]:,} 
 # %% figure="fig-deviations-padding" tags=["hide-input"]
 padded = {f"padding {p}": runs[f"padding {p}"] for p in (0, 1)}
 fig = dynamics.conditions(padded, [some[0].experiment.noise.noise_rate for some in padded.values()])
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*Padding 0: {runs['padding 0'].provenance_line()}.*")
-show.markdown(f"*Padding 1: {runs['padding 1'].provenance_line()}.*")
+show.figure(fig, *padded.values())
 
 # %% tags=["hide-input"]
 test = {p: runs[f"padding {p}"].at_early_stop("test_error") for p in (0, 1)}

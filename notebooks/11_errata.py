@@ -184,7 +184,7 @@ for (name, values), style in zip(
     figures.curve(axes, values, style, name)
 axes.set(xlabel="step", ylabel="∇L(D̂) / −g_noise", xlim=(0, 40), ylim=(0, None))
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, steps)
 
 # %% tags=["hide-input"]
 errors = {name: (values / factors["measured"] - 1).abs() for name, values in factors.items() if name != "measured"}
@@ -258,7 +258,7 @@ for row, values in enumerate(reversed(off.values())):
     axes.plot(100 * np.mean(values), row, "D", color=figures.NOISY.color, markersize=6)
 axes.set_yticks(range(len(off)), [f"{name}, {factor}" for name, factor in reversed(off)])
 axes.set(xlabel="mean relative error of the step factor, %", xlim=(0, None))
-show.figure(fig)
+show.figure(fig, {"Plain": runs["plain"], "Momentum": runs["momentum"]})
 
 # %% tags=["hide-input"]
 for name in ("plain", "momentum"):
@@ -293,7 +293,7 @@ figures.curve(axes, long.wide("truth_loss"), figures.NOISY, "all, true labels")
 axes.set(ylabel="mean loss", ylim=(0, None))
 figures.epoch_axis([axes], last=60)
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, long)
 
 
 # %% tags=["hide-input"]
@@ -342,7 +342,7 @@ figures.curve(axes, long.wide("product"), figures.NOISY, "long")
 axes.set(ylabel="‖difference‖ / ‖mean‖", ylim=(0, None))
 figures.epoch_axis([axes], last=60)
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, long)
 
 # %% tags=["hide-input"]
 apart = {

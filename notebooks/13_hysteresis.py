@@ -47,7 +47,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import experiments, records
+from lib import experiments
 from lib.beyond import presets, published, saved, scans
 from lib.files import atomic
 from lib.press import readings
@@ -140,13 +140,7 @@ places[-1].set_xlabel("share of the clean gradient λ")
 if outputs:
     with atomic(Path(outputs) / "hysteresis.png") as part:
         fig.savefig(part)
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for name in BRANCHES:
-    show.markdown(
-        f"*{name}: {records.Runs(run for rate in noise_rates for run in runs[f'{name}, δ = {rate:g}']).provenance_line()}.*"
-    )
+show.figure(fig, *(runs[f"{name}, δ = {rate:g}"] for name in BRANCHES for rate in noise_rates))
 
 # %% tags=["hide-input"]
 middle = int(np.argmin(np.abs(np.array(window) - 0.5)))
@@ -265,10 +259,7 @@ for axes, dwell in zip(places, dwells, strict=True):
     there, back = readings.there_and_back(tables[f"relu, dwell {dwell}"])
     figures.way_and_back(axes, loop, there, back, f"dwell {dwell}\ntest error", 0.95)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{records.Runs(run for name in runs if 'relu' in name for run in runs[name]).provenance_line()}.*")
+show.figure(fig, *(runs[f"relu, dwell {dwell}"] for dwell in dwells))
 
 # %% [markdown]
 # Would a slower loop close? The area $A$ between the two ways measures how far it is open. Let $\Delta\lambda$ be the
@@ -301,7 +292,7 @@ for axes, activation in zip(places, TITLES, strict=True):
     axes.set(ylabel=f"{TITLES[activation]}\nloop area", xlim=(0, rate.max() * 1.05))
     axes.legend(frameon=False, loc="lower right")
 places[-1].set_xlabel("rate Δλ / dwell (per epoch)")
-show.figure(fig)
+show.figure(fig, *(runs[f"{name}, dwell {dwell}"] for name in TITLES for dwell in dwells))
 
 # %% tags=["hide-input"]
 ledger.check(
@@ -354,7 +345,7 @@ for (upper, lower), (name, table) in zip(zip(places[::2], places[1::2], strict=T
     figures.way_and_back(upper, loop, *readings.there_and_back(table), f"{name}\ntest error", 0.95)
     figures.way_and_back(lower, loop, *readings.there_and_back(table, "dead"), "units off", 1.03)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
+show.figure(fig, *(runs[f"{name}, dwell {dwells[-1]}"] for name in TITLES), runs["small steps"])
 
 # %% tags=["hide-input"]
 going, coming = readings.there_and_back(slowest["ReLU"], "dead")
@@ -435,7 +426,7 @@ fig, places = figures.panels(len(led), height=1.9)
 for axes, ((rate, pace), (at, there, back)) in zip(places, led.items(), strict=True):
     figures.way_and_back(axes, at, there, back, f"δ = {rate:g}, {pace}\ntest error", 0.95)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
+show.figure(fig, "The published table of loops")
 
 # %% tags=["hide-input"]
 show.markdown(published.credit())
@@ -471,7 +462,7 @@ fig, places = figures.panels(len(falling), height=1.9)
 for axes, ((rate, dwell), ways) in zip(places, falling.items(), strict=True):
     figures.way_and_back(axes, loop, *ways, f"δ = {rate:g}, dwell {dwell}\ntest error", 0.95)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
+show.figure(fig, *(runs[f"falling, δ = {rate:g}, dwell {dwell}"] for rate, dwell in falling))
 
 # %% tags=["hide-input"]
 slow = PUBLISHED_DWELLS[-1]

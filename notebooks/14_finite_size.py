@@ -44,7 +44,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from lib import records
 from lib.beyond import presets, published, scaling
 from lib.press import readings
 from lib.press.rule import about, above, always, below, mostly
@@ -183,13 +182,7 @@ for axes, (name, label) in zip(places, columns.items(), strict=True):
     axes.set(ylabel=label)
     figures.label_ends(axes, gap=0.14)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for name in dict.fromkeys(name.split()[0] for name in runs):
-    some = records.Runs(run for key in runs if key.startswith(name) for run in runs[key])
-    words = name.replace("low,", "low, beyond the window")
-    show.markdown(f"*{words}: {some.provenance_line()}.*")
+show.figure(fig, *(runs[f"high {width}"] for width in widths))
 
 # %% [markdown]
 # A spread is a property of many seeds. So the next claims compare groups of seeds, ten in each at the recorded
@@ -306,7 +299,7 @@ if LOW_SEEDS[profile]:
     lower.set(ylabel="variance of m", xlabel="share of the clean gradient λ")
     for axes in (upper, lower):
         figures.label_ends(axes, gap=0.14)
-    show.figure(fig)
+    show.figure(fig, *(some for name, some in runs.items() if name.startswith("low")))
 else:
     show.markdown(f"The profile `{profile}` has no runs at this noise rate; the recorded one has.")
 
@@ -361,7 +354,9 @@ for axes, (label, some, rate) in zip(
     axes.set(ylabel=f"δ = {rate:g}: variance\n{label}", yscale="log")
     figures.label_ends(axes, gap=0.15)
 places[-1].set_xlabel("share of the clean gradient λ")
-show.figure(fig)
+show.figure(
+    fig, "ResNet-18: the published table of widths", *(some for name, some in runs.items() if name.startswith("grid"))
+)
 
 # %% tags=["hide-input"]
 show.markdown(published.credit())
@@ -471,7 +466,7 @@ for width, style, marker in zip(widths, STYLES, MARKERS, strict=False):
     axes.errorbar(x, y, spread, fmt=marker, color=style.color, linestyle=style.line, markersize=4.5, label=f"{width}")
 axes.set(xlabel="(λ − λc) × width^(1/ν)", ylabel="mean of m")
 axes.legend(frameon=False, title="width")
-show.figure(fig)
+show.figure(fig, *(runs[f"high {width}"] for width in widths))
 
 
 # %% tags=["hide-input"]
@@ -569,7 +564,7 @@ for axes, label in ((upper, "small networks, ours"), (lower, "ResNet-18, publish
     axes.set(ylabel=f"{label}\nmean cosine")
     figures.label_ends(axes, gap=0.14)
 lower.set_xlabel("share of the clean gradient λ")
-show.figure(fig)
+show.figure(fig, "ResNet-18: the published table of widths", *(runs[f"high {width}"] for width in widths))
 
 
 # %% tags=["hide-input"]
@@ -633,7 +628,7 @@ for mix, style in zip(mixes, STYLES, strict=False):
     line.set_gid(f"λ = {mix:g}")
 axes.set(xlabel="epochs since the first error below a half", ylabel="share still below", ylim=(0, 1.03))
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, runs[f"long {wide}"])
 
 # %% tags=["hide-input"]
 rows = []

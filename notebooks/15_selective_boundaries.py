@@ -136,7 +136,7 @@ for axes, (rate, column) in zip(places, [(r, c) for r in rates for c in ENDPOINT
     axes.set(ylabel="effect", xlim=(-0.5, 2.5))
     axes.set_xticks(range(3), LABELS)
 places[0].legend(frameon=False, fontsize=9.5, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.12))
-show.figure(fig)
+show.figure(fig, *(runs[f"{name}, {rate:g}"] for name in ("baseline", *MARKS) for rate in rates))
 
 # %% [markdown]
 # The tables give the same effects as numbers. The last column is the *contrast*: the effect on the penalised pair less
@@ -238,10 +238,6 @@ for rate in rates:
 # We add some trainings. Two choose the samples of classes 4 and 9 by their true labels or by the network's own
 # predictions, in place of the given labels. One has a penalty on the first order alone. Others penalise 6 and 7, or 0
 # and 1, two pairs that the original names and then drops.
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for name, some in every.items():
-    show.markdown(f"*{name.replace('_', ' ')}: {some.provenance_line()}.*")
 
 # %% [markdown]
 # ## Derivatives of the loss are cumulants
@@ -384,7 +380,7 @@ for k, axes in enumerate(places):
     axes.set_xticks(range(1, 5))
 places[0].legend(frameon=False)
 places[-1].set_xlabel("order n")
-show.figure(fig)
+show.figure(fig, *(runs[f"{name}, {rate:g}"] for name in ("baseline", "selective_49")))
 
 # %% tags=["hide-input"]
 sizes = np.array([effects.last("global, 0.2", f"penalty_d{n}")[:, 0] for n in (1, 2, 3)])
@@ -451,7 +447,7 @@ for k, values in enumerate(by_way.values()):
 figures.level(axes, 0, "no selectivity", x=0.01)
 axes.set(ylabel="contrast of pair slopes", xlim=(-0.5, len(by_way) - 0.5))
 axes.set_xticks(range(len(by_way)), by_way, fontsize=9.5)
-show.figure(fig)
+show.figure(fig, *(runs[name] for name in BY_MASK.values()))
 
 # %% tags=["hide-input"]
 show.table(
@@ -514,7 +510,7 @@ for axes, rate in zip(places, rates, strict=True):
     axes.set(title=f"pair slope, δ = {rate:g}", ylabel="effect", xlim=(-0.5, 2.5))
     axes.set_xticks(range(3), PAIR_WORDS)
 places[0].legend(frameon=False, fontsize=9.5)
-show.figure(fig)
+show.figure(fig, *others.values())
 
 # %% tags=["hide-input"]
 for rate in rates:

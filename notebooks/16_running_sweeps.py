@@ -139,7 +139,7 @@ for axes, (store, title) in zip(places, {"one": "one worker", "two": "two worker
     axes.set_xticks(at, [f"{mark['given']['noise_rate']:g}" for mark in one])
 places[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 places[-1].set_xlabel("noise rate δ of the point")
-show.figure(fig)
+show.figure(fig, f"Measured when this chapter was run, each worker on {processor}")
 
 # %% [markdown]
 # A sweep also plans its points and collects their numbers. Both read and check every file of the store, which takes
@@ -159,7 +159,7 @@ for quantity, style in (("early stop", figures.CLEAN), ("last", figures.NOISY)):
     line.set_gid(quantity)
 axes.set(xlabel="noise rate δ", ylabel="test error", ylim=(0, None))
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, "Collected from the sweep of this chapter")
 
 # %% nbval={"tol": [0.3, 0.3]} tags=["hide-input"]
 keys = ["noise_rate", "source_name", "quantity", "row"]

@@ -142,7 +142,7 @@ def suspects_of(name: str) -> None:
     """The twelve most suspicious labels of a data set, with their images."""
     shown = doubted(found[name][0].history, SHAPES[name], CLASS_NAMES.get(name, DIGITS))
     fig, _ = figures.image_grid(*shown)
-    show.figure(fig)
+    show.figure(fig, found[name])
 
 
 def what_it_says(name: str) -> None:
@@ -151,7 +151,7 @@ def what_it_says(name: str) -> None:
     show.markdown(
         f"{NAMES[name]}, {int(row.samples):,} labels as published: {int(row.suspects)} suspects, estimated noise rate "
         f"{row.noise_rate:.3f} [{row.low:.3f}, {row.high:.3f}]. The network at its stop agrees with "
-        f"{100 * row.accuracy:.1f} % of the held-out labels. *{found[name].provenance_line()}.*"
+        f"{100 * row.accuracy:.1f} % of the held-out labels."
     )
 
 
@@ -239,9 +239,7 @@ for data in of_each:
     one = some[0].experiment
     cut = f", classes {', '.join(map(str, one.data.classes))}" if one.data.classes else ""
     pooled = f", averaged over {one.pool} × {one.pool} pixels" if one.pool > 1 else ""
-    show.markdown(
-        f"*{NAMES[data]}{cut}{pooled}: {one.model.kind} {'-'.join(map(str, one.model.widths))}. {some.provenance_line()}.*"
-    )
+    show.markdown(f"*{NAMES[data]}{cut}{pooled}: {one.model.kind} {'-'.join(map(str, one.model.widths))}.*")
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 rows = []
@@ -280,7 +278,7 @@ evaluation.intervals(
 )
 axes.set(xlabel="our average precision minus the rival's")
 fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=3)
-show.figure(fig)
+show.figure(fig, *(runs[name] for name in noisy))
 
 # %% tags=["hide-input"]
 central = [
@@ -402,7 +400,7 @@ for method, style, marker, fill, label, some, shift in (
     )
 axes.set(xlabel="true noise rate", ylabel="estimated", xlim=(-0.02, 0.45), ylim=(-0.02, 0.65))
 axes.legend(frameon=False, loc="upper left")
-show.figure(fig)
+show.figure(fig, *runs.values())
 
 # %% tags=["hide-input"]
 even = [name for name in noisy if name.split()[1] == "symmetric"]
@@ -546,7 +544,7 @@ agreement = signals.agreement.numpy()
 evaluation.histograms(axes, agreement, wrong)
 axes.axvline(0, color=figures.INK, linewidth=1)
 axes.set(xlabel="tangent agreement a(x)", ylabel="samples", ylim=(0, 1.15 * axes.get_ylim()[1]))
-show.figure(fig)
+show.figure(fig, "Trained in this notebook")
 
 # %% [markdown]
 # The next figure shows how long each signal lasts. The probability of the given label ranks wrong labels well at first,
@@ -563,7 +561,7 @@ figures.early_stop([axes], [rounds.index[long.stop]], "stop")
 figures.level(axes, wrong.mean(), "chance")
 axes.set(xlabel="epoch", ylabel="average precision", ylim=(0.3, 1.03))
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, "Trained in this notebook")
 
 # %% [markdown]
 # The direction of the whole loss gradient does not do the same. The gradient of a sample's loss, $\nabla\ell$, is large
@@ -696,7 +694,7 @@ axes.axline((0, 0), slope=-1, color=figures.THEORY.color, linestyle=":")
 reach = [1.05 * np.abs(values).max() for values in scaled]
 axes.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]), xlabel="log odds, scaled", ylabel="agreement, scaled")
 axes.legend(frameon=False, loc="lower left")
-show.figure(fig)
+show.figure(fig, "Trained in this notebook")
 
 # %% [markdown]
 # ## Where this deviates

@@ -41,7 +41,7 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # %% tags=["hide-input"]
 import numpy as np
 
-from lib import experiments, records
+from lib import experiments
 from lib.press.readings import paired_interval
 from lib.suspects import presets
 from lib.suspects.stop_rules import RULES, chosen
@@ -89,7 +89,7 @@ figures.level(places[2], 1, "equal", below=True)
 places[2].set(ylim=(0, None), xlabel="epoch")
 for axes in places:
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, some)
 
 # %% [markdown]
 # ## The rules, and how they were compared
@@ -107,10 +107,6 @@ show.figure(fig)
 # - *true ratio*: the same with the labels that really are wrong. The difference shows what is lost by suspecting.
 # - *best of all*: the round with the least test error, which nobody knows in practice.
 # - *never*: the last round.
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-everything = records.Runs(run for some in runs.values() for run in some)
-show.markdown(f"*{everything.provenance_line()}.*")
 
 # %% [markdown]
 # ## What each rule loses
@@ -151,7 +147,7 @@ for name, style, marker in (
     figures.band(axes, x, np.array([lost(name, rate) for rate in runs]), style, name, marker)
 axes.set(xlabel="noise rate δ", ylabel="test error lost", ylim=(0, None))
 figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, *runs.values())
 
 # %% tags=["hide-input"]
 noisy = [rate for rate in runs if float(rate) > 0]

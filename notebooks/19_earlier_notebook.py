@@ -112,14 +112,14 @@ show.markdown(f"Profile `{profile}`.")
 # widths.
 
 # %% figure="fig-earlier-fcn" tags=["hide-input"]
-show.figure(dynamics.three_panels(fcn, fcn[0].experiment.noise.noise_rate))
+show.figure(dynamics.three_panels(fcn, fcn[0].experiment.noise.noise_rate), fcn)
 
 # %% figure="fig-earlier-widths" tags=["hide-input"]
 middle = fcn[0].experiment.model.widths[0]
 sweep = {f"width {width}": runs[f"width {width}"] for width in WIDTHS[profile]}
 sweep[f"width {middle}"] = fcn.until(fcn[0].experiment.train.epochs // 2)
 sweep = dict(sorted(sweep.items(), key=lambda item: int(item[0].split()[1])))
-show.figure(dynamics.conditions(sweep, [0.4] * len(sweep)))
+show.figure(dynamics.conditions(sweep, [0.4] * len(sweep)), *sweep.values())
 
 # %% tags=["hide-input"]
 EXPECTED = "earlier notebook, after the paper's"
@@ -177,7 +177,7 @@ except TypeError as error:
 # the image, which they do not in our version of the paper's CNN.
 
 # %% figure="fig-earlier-cnn" tags=["hide-input"]
-show.figure(dynamics.three_panels(cnn, cnn[0].experiment.noise.noise_rate))
+show.figure(dynamics.three_panels(cnn, cnn[0].experiment.noise.noise_rate), cnn)
 
 # %% tags=["hide-input"]
 both = {"fully connected": fcn, "CNN": cnn}
@@ -240,7 +240,7 @@ for axes, (name, some) in zip(places, both.items(), strict=True):
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.minorticks_off()
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, both)
 
 
 # %% tags=["hide-input"]
@@ -376,7 +376,7 @@ for axes, (name, some) in zip(places, three.items(), strict=True):
     axes.set(title=TITLES[name], ylabel="error", ylim=(0, 1.03), xlim=(0, some[0].experiment.train.epochs))
     figures.label_ends(axes, gap=0.15)
 places[-1].set_xlabel("epoch")
-show.figure(fig)
+show.figure(fig, *three.values())
 
 # %% tags=["hide-input"]
 ends = {name: some.wide("noisy_error").iloc[-1].to_numpy() for name, some in three.items()}

@@ -42,7 +42,7 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from lib import experiments, records
+from lib import experiments
 from lib.experiments import generator
 from lib.noise import from_transition, symmetric
 from lib.press.readings import paired_interval
@@ -124,7 +124,7 @@ def draw_errors(group: str, top: float) -> None:
     figures.early_stop(places, people.early_stops, "early stop, people's labels")
     figures.epoch_axis(places, people[0].experiment.train.epochs)
     places[0].legend(places[0].lines[: len(LABELS)], LABELS.values(), frameon=False, loc="lower left")
-    show.figure(fig)
+    show.figure(fig, *(runs[f"{group} {noise}"] for noise in STYLES))
 
 
 draw_errors(main, 0.5)
@@ -278,9 +278,6 @@ show.table(
     ],
     ["digits, wrong labels", "share", "of people's, wrong here too"],
 )
-for labels in learnt:
-    some = records.Runs(run for noise in LABELS for run in runs[f"{labels} {noise}"])
-    show.markdown(f"*Networks, {NAMES[labels]}: {some.provenance_line()}.*")
 
 # %% [markdown]
 # ## Where the gradients point
@@ -311,7 +308,7 @@ places[1].set(ylabel="cosine of the two", ylim=(-1, 0))
 figures.early_stop(places, runs[f"{main} human"].early_stops, "early stop, people's labels")
 figures.epoch_axis(places, one.train.epochs)
 places[1].legend(places[1].lines[: len(LABELS)], LABELS.values(), frameon=False, loc="upper left")
-show.figure(fig)
+show.figure(fig, *(runs[f"{main} {noise}"] for noise in STYLES))
 
 # %% tags=["hide-input"]
 
@@ -404,7 +401,7 @@ places[1].set(ylabel="learnt at the early stop", ylim=(0, 1.03), xlabel="how far
 places[1].set_xticks(list(GROUPS), [f"{low:g} to {high:g}" for low, high in pairwise(EDGES)])
 for axes in places:
     figures.label_ends(axes)
-show.figure(fig)
+show.figure(fig, *(runs[f"{main} {noise}"] for noise in STYLES))
 
 
 # %% tags=["hide-input"]
@@ -504,8 +501,6 @@ ledger.check(
         )
     },
 )
-some = records.Runs(run for noise in LABELS for run in runs[f"pixels {noise}"])
-show.markdown(f"*Networks on pixels, {NAMES[main]}: {some.provenance_line()}.*")
 
 # %% [markdown]
 # ## Who finds them
@@ -558,8 +553,6 @@ show.table(
     rows,
     ["labels", "method", "average precision", "estimated rate", "calibration error", "F1 flagged", "best F1"],
 )
-found = records.Runs(run for name in cells for group in (name, name.replace("find", "AUM")) for run in runs[group])
-show.markdown(f"*{found.provenance_line()}.*")
 
 # %% figure="fig-human-finders" tags=["hide-input", "nbval-ignore-output"]
 
@@ -577,7 +570,7 @@ evaluation.intervals(
 )
 axes.set(xlabel="the finder's average precision minus the other's")
 fig.legend(frameon=False, fontsize=9.5, loc="outside lower center", ncols=2)
-show.figure(fig)
+show.figure(fig, *(runs[group] for name in cells for group in (name, name.replace("find", "AUM"))))
 
 # %% tags=["hide-input"]
 by_people = [name for name in cells if name.endswith("human")]
@@ -620,7 +613,7 @@ for method, style, marker, fill, shift in (
     axes.plot(x + shift, y, marker, color=style.color, fillstyle=fill, markersize=5, linestyle="none", label=method)
 axes.set(xlabel="share of labels that are wrong", ylabel="estimated", ylim=(0, top), xlim=(0.06, 0.22))
 axes.legend(frameon=False, loc="upper left", fontsize=9.5)
-show.figure(fig)
+show.figure(fig, *(runs[name] for name in by_people))
 
 # %% tags=["hide-input"]
 rates = {title(name): of(name, OURS, "noise_rate") for name in by_people}
@@ -717,7 +710,7 @@ for axes, labels in zip(places, learnt, strict=True):
     axes.invert_yaxis()
 places[-1].set_xlabel("test error")
 places[0].legend(frameon=False, fontsize=9.5, loc="lower right")
-show.figure(fig)
+show.figure(fig, *(runs[f"correct {labels}"] for labels in learnt))
 
 # %% tags=["hide-input"]
 if profile != "smoke":  # where the finder flags nothing
@@ -775,8 +768,6 @@ if profile != "smoke":  # where the finder flags nothing
             for labels in learnt
         },
     )
-some = records.Runs(run for labels in learnt for run in runs[f"correct {labels}"])
-show.markdown(f"*{some.provenance_line()}.*")
 
 # %% [markdown]
 # ## Where this deviates

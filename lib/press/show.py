@@ -7,8 +7,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from ..runs import Runs
+
 CLAIM = "clean-priority-claim"  # in the metadata of an output: a checked claim
 RESULT = "clean-priority-result"  # … a table for a sweep to collect
+PROVENANCE = "clean-priority-provenance"  # … where a figure's numbers come from; in the book it ends the caption
 
 
 def _in_notebook() -> bool:
@@ -35,13 +38,31 @@ def markdown(text: str) -> None:
     show({"text/markdown": text, "text/plain": text})
 
 
-def figure(drawn: Figure) -> None:
-    """Show a figure once, and close it."""
+def figure(drawn: Figure, *made_by: Runs | Mapping[str, Runs] | str) -> None:
+    """Show a figure once, close it, and say below it where its numbers come from.
+
+    ``made_by``: runs, which share one line however many groups are given so;
+    named groups of runs, with a line for each; or words, where no run is behind
+    the numbers.
+    """
     if _in_notebook():
         from IPython.display import display
 
         display(drawn)
     plt.close(drawn)
+    if made_by:
+        text = f"*{'. '.join(one[:1].upper() + one[1:] for one in _origins(made_by))}.*"
+        show({"text/markdown": text, "text/plain": text}, {PROVENANCE: True})
+
+
+def _origins(made_by: Sequence[Runs | Mapping[str, Runs] | str]) -> list[str]:
+    """Where numbers come from, in sentences without their stops."""
+    told = [one for one in made_by if isinstance(one, str)]
+    for groups in made_by:
+        if isinstance(groups, Mapping):
+            told += [f"{name}: {runs.provenance_line()}" for name, runs in groups.items()]
+    together = {run.experiment.key: run for runs in made_by if isinstance(runs, Runs) for run in runs}
+    return [*told, *([Runs(together.values()).provenance_line()] if together else [])]
 
 
 def table(rows: list[list[str]], header: list[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..paths import BUILD, NOTEBOOKS, ROOT, SWEEPS
 from ..press import chapters
-from . import bars, costs, explorers, finish, front, ledger, playground, sweeps_page
+from . import bars, captions, costs, explorers, finish, front, ledger, playground, sweeps_page
 from .criteria import changes
 from .render import rendered
 
@@ -103,6 +103,7 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
+    captions.complete(source / "notebooks")
     bars.name_bars(source / "notebooks")
     tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
     claims = ledger.all_claims(runs)

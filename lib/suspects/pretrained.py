@@ -21,7 +21,7 @@ from ..words import count
 
 SIDE = 128  # pixels a side of what a network is shown, unless it reads one size alone; images are read up to this one
 BATCH = 64
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, as these networks were trained
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of its channels: most networks' scale
 SENTENCES = "all-MiniLM-L6-v2"  # sentence-transformers' small model for English
 ASKED_AGAIN = 1e-2  # of their size: by so much features may differ that another machine made
 
@@ -54,7 +54,7 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
         raise ValueError(f"{name} does not end in a linear layer: its features are not known")
     if state is not None:
         _load(model, state, name, Path(weights))
-    side = _only_side(model) or SIDE
+    side, scale = _only_side(model) or SIDE, scale_of(name, model)
     model = model.to(device).requires_grad_(False)
 
     def features(images: Tensor) -> np.ndarray:
@@ -62,12 +62,12 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
         handle = head[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
         try:
             with eval_mode(model), torch.no_grad():
-                model(shown(images, side).to(device))
+                model(shown(images, side, scale).to(device))
         finally:
             handle.remove()
         return seen[-1].flatten(1).float().cpu().numpy()
 
-    return Extractor(name, _hash_of(model), features)
+    return Extractor(name, f"{_hash_of(model)} {scale}", features)
 
 
 def text_network(name: str = SENTENCES, device: str = "cpu") -> Extractor:
@@ -90,12 +90,26 @@ def text_network(name: str = SENTENCES, device: str = "cpu") -> Extractor:
     return Extractor(name, _hash_of(model), features)
 
 
-def shown(images: Tensor, side: int) -> Tensor:
+def scale_of(name: str, model: nn.Module) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and deviation of the channels with which a network was trained: what its library says."""
+    if name.startswith("timm/"):
+        told = getattr(model, "default_cfg", {})
+        found = told.get("mean"), told.get("std")
+    else:
+        from torchvision import models
+
+        told = models.get_model_weights(name).DEFAULT.transforms()
+        found = getattr(told, "mean", None), getattr(told, "std", None)
+    return found if all(one is not None and len(one) == 3 for one in found) else IMAGENET
+
+
+def shown(images: Tensor, side: int, scale: tuple[Sequence[float], Sequence[float]] = IMAGENET) -> Tensor:
     """Images [b, channels, h, w], uint8 or float in [0, 1], as such networks read them: float32 [b, 3, side, side]."""
     pixels = images.float() / (255 if images.dtype == torch.uint8 else 1)
     channels = pixels[:, :3] if pixels.shape[1] >= 3 else pixels[:, :1].expand(-1, 3, -1, -1)
     wide = nn.functional.interpolate(channels, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return (wide - wide.new_tensor(MEAN)[:, None, None]) / wide.new_tensor(DEVIATION)[:, None, None]
+    mean, deviation = (wide.new_tensor(one)[:, None, None] for one in scale)
+    return (wide - mean) / deviation
 
 
 def extracted(samples: Tensor | Sequence[str], by: Extractor, folder: Path, *, progress: bool = True) -> np.ndarray:

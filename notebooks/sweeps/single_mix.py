@@ -59,10 +59,7 @@ for axes, column, label in zip(places, ("test_error", "dead"), ("test error", "d
     figures.label_ends(axes)
 figures.level(places[0], readings.COLLAPSED_FROM, "collapsed above")
 places[-1].set_xlabel("epoch")
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
+show.figure(fig, runs)
 
 # %% [markdown]
 # One row a seed, after the last epoch; *cosine* of noisy and clean gradient and length of a *step* are means of the first.

@@ -70,11 +70,7 @@ for k, pair in enumerate(PAIRS):
 figures.level(axes, 0, "no effect")
 axes.set(ylabel="effect on the pair slope", xlim=(-0.5, len(PAIRS) - 0.5))
 axes.set_xticks(range(len(PAIRS)), [f"{a} v {b}" for a, b in PAIRS])
-show.figure(fig)
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-for name, some in runs.items():
-    show.markdown(f"*{name.replace('_', ' ')}: {some.provenance_line()}.*")
+show.figure(fig, *runs.values())
 
 # %% [markdown]
 # One row a seed. Slopes and accuracy are differences to the baseline; *share* is that of the penalty in the cross-entropy, and

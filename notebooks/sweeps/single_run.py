@@ -54,10 +54,7 @@ runs = records.obtain(
 )
 
 # %% figure="fig-single-run" tags=["hide-input"]
-show.figure(dynamics.conditions({f"δ = {noise_rate:g}": runs}, [noise_rate]))
-
-# %% tags=["hide-input", "nbval-ignore-output"]
-show.markdown(f"*{runs.provenance_line()}.*")
+show.figure(dynamics.conditions({f"δ = {noise_rate:g}": runs}, [noise_rate]), runs)
 
 # %% [markdown]
 # One row a seed. *Early stop* is the epoch of least test error; *noisy peak* the largest error on the mislabelled images up

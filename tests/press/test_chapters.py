@@ -18,7 +18,7 @@ from lib.press import chapters, readings
 from lib.press.chapters import execute, find, names, singles
 from lib.press.claims import claims_of
 from lib.press.parameters import Parameter, ParameterError, parameters
-from lib.press.show import CLAIM
+from lib.press.show import CLAIM, PROVENANCE
 from lib.site.build import SETUP, Published, cell_problems, copy_notebooks
 from lib.site.live import run_live
 from lib.sweeps.point import numbers_of
@@ -136,6 +136,21 @@ def test_captions_are_those_that_the_notebooks_show():
                 wanted = cell["metadata"]["mystnb"]
                 shown[figure] = {"caption": wanted["figure"]["caption"], "alt": wanted["image"]["alt"]}
         assert shown == told
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS_ALL)
+def test_every_figure_says_where_its_numbers_come_from(name):
+    """Runs with device, date, seconds and code; or in words, for what the notebook itself computes."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    drawn = [cell for cell in cells if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))]
+    assert drawn
+    for cell in drawn:
+        told = [output for output in cell["outputs"] if PROVENANCE in output["metadata"]]
+        assert len(told) == 1, cell["metadata"]["figure"]
+        text = "".join(told[0]["data"]["text/markdown"])
+        assert re.search(
+            r"(Recorded|Trained live)[a-z ]* on .+; \d.*; code .+|this notebook|this chapter|ublished table", text
+        )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS_ALL)

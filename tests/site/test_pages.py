@@ -77,6 +77,8 @@ def test_every_figure_has_number_caption_and_alt_text(built):
             assert len(figure["text"].split()) > 8
             assert len(figure["alt"] or "") > 40
             assert figure["id"].startswith("fig-")
+            origin = r"(Recorded|Trained live)[a-z ]* on .+; code .+|this notebook|this chapter|[Pp]ublished table"
+            assert re.search(origin, figure["text"]), figure
 
 
 def test_pages_fetch_nothing_from_outside(built):

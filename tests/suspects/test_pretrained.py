@@ -43,6 +43,23 @@ def test_images_are_shown_as_imagenet_was():
     assert torch.equal(seen, pretrained.shown(white.float() / 255, 8))
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "mean", "deviation"),
+    [
+        ("mnasnet0_5", {}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("efficientnet_v2_l", {}, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # as torchvision documents it
+        ("timm/one", {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        ("timm/another", {}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_a_network_is_shown_images_on_the_scale_that_it_was_trained_with(name, told, mean, deviation):
+    model = torch.nn.Linear(1, 1)
+    model.default_cfg = told
+    scale = pretrained.scale_of(name, model)
+    white = pretrained.shown(torch.full((1, 3, 4, 4), 255, dtype=torch.uint8), 8, scale)
+    np.testing.assert_allclose(white[0, :, 3, 3], (1 - np.array(mean)) / deviation, rtol=1e-5)
+
+
 def mean_colours(images):
     return images.float().mean((2, 3)).numpy()
 
