@@ -80,7 +80,7 @@ def plan(profile: str) -> dict[str, list]:
         groups[f"{kernel}, zero-one"] = KernelMachine(**one, explicit=1000)
         groups[f"{kernel}, plus-minus"] = KernelMachine(**one, coding="plus-minus")
         groups[f"{kernel}, balanced"] = BalancedKernelMachine(**one, coding="plus-minus")
-    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 5}[profile])
+    count = chapters.default(seeds, {"smoke": 3, "cpu": 10, "paper": 3}[profile])  # at paper a quarter of an hour each
     return {name: experiments.with_seeds(group, count) for name, group in groups.items()}
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from ..runs import Runs
+if TYPE_CHECKING:  # a sweep's worker reads what a notebook showed, and needs no torch for it
+    from ..runs import Runs
 
 CLAIM = "clean-priority-claim"  # in the metadata of an output: a checked claim
 RESULT = "clean-priority-result"  # … a table for a sweep to collect
@@ -38,7 +39,7 @@ def markdown(text: str) -> None:
     show({"text/markdown": text, "text/plain": text})
 
 
-def figure(drawn: Figure, *made_by: Runs | Mapping[str, Runs] | str) -> None:
+def figure(drawn: Figure, *made_by: "Runs | Mapping[str, Runs] | str") -> None:
     """Show a figure once, close it, and say below it where its numbers come from.
 
     ``made_by``: runs, which share one line however many groups are given so;
@@ -55,14 +56,19 @@ def figure(drawn: Figure, *made_by: Runs | Mapping[str, Runs] | str) -> None:
         show({"text/markdown": text, "text/plain": text}, {PROVENANCE: True})
 
 
-def _origins(made_by: Sequence[Runs | Mapping[str, Runs] | str]) -> list[str]:
+def _origins(made_by: "Sequence[Runs | Mapping[str, Runs] | str]") -> list[str]:
     """Where numbers come from, in sentences without their stops."""
-    told = [one for one in made_by if isinstance(one, str)]
-    for groups in made_by:
-        if isinstance(groups, Mapping):
-            told += [f"{name}: {runs.provenance_line()}" for name, runs in groups.items()]
-    together = {run.experiment.key: run for runs in made_by if isinstance(runs, Runs) for run in runs}
-    return [*told, *([Runs(together.values()).provenance_line()] if together else [])]
+    told, together = [one for one in made_by if isinstance(one, str)], {}
+    for some in made_by:
+        if isinstance(some, Mapping):
+            told += [f"{name}: {runs.provenance_line()}" for name, runs in some.items()]
+        elif not isinstance(some, str):
+            together |= {run.experiment.key: run for run in some}
+    if together:
+        from ..runs import Runs
+
+        told.append(Runs(together.values()).provenance_line())
+    return told
 
 
 def table(rows: list[list[str]], header: list[str]) -> None:

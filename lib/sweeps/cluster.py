@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ PRELOAD = (f"{__package__}.point", "nbclient", "papermill.parameterize")  # seco
 PATIENCE = 60.0  # seconds that a cluster on this machine may be without any worker
 LOOK_PAUSE = 1.0  # seconds between two looks at what runs where
 BUSY_PAUSE = 2.0  # seconds between two looks at points that another sweep is running
+GONE = "the scheduler went away. Every finished point is stored; the same command goes on from there"
 
 
 class ClusterLost(RuntimeError):
@@ -238,6 +239,14 @@ def _watched(
                 )
 
 
+def said(ask: Callable[[], Any]) -> Any:
+    """What a finished future says when its method is called; ClusterLost where the scheduler is gone before that."""
+    try:
+        return ask()
+    except (OSError, CancelledError):  # OSError: Dask's CommClosedError too
+        raise ClusterLost(GONE) from None
+
+
 def outcomes(
     client: Any,
     tasks: Iterable[PointTask],
@@ -265,10 +274,8 @@ def outcomes(
         for future in _watched(as_completed(futures, loop=client.loop), client, local, look):
             task = futures.pop(future)
             if future.cancelled():
-                raise ClusterLost(
-                    "the scheduler went away. Every finished point is stored; the same command goes on from there"
-                )
-            error = future.exception()
+                raise ClusterLost(GONE)
+            error = said(future.exception)
             if isinstance(error, KilledWorker):
                 reason = "KilledWorker: every worker that ran this point died; too little memory?"
                 mark_failed(store, task, reason)
@@ -279,7 +286,7 @@ def outcomes(
                     f"a worker could not run a point ({type(error).__name__}: {error}). Workers need the book's "
                     "environment, its folder, and the store at the same paths as this machine"
                 ) from error
-            outcome = future.result()
+            outcome = said(future.result)
             if outcome.state == "busy":
                 waiting.append(task)
             elif outcome.state == "unstored":

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import distributed
 import pytest
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 
 from lib.__main__ import main
 from lib.paths import ROOT
@@ -245,3 +247,27 @@ def test_a_cluster_of_ones_own_that_lost_its_workers_is_not_waited_for(monkeypat
 
     with pytest.raises(ClusterLost, match="no worker is left on this machine"):
         next(cluster._watched(Nothing(), Nothing(), local=True))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommClosedError("in <TCP (closed) ConnectionPool.gather>: ConnectionResetError"),
+        FutureCancelledError("point-1", "scheduler-connection-lost"),
+        ConnectionRefusedError(111, "Connection refused"),
+    ],
+)
+def test_a_scheduler_that_is_gone_before_it_tells_a_result_is_a_sentence(error):
+    """A point can be finished, and its scheduler die before the result is fetched."""
+
+    def gone():
+        raise error
+
+    with pytest.raises(ClusterLost, match=r"the scheduler went away\. Every finished point is stored"):
+        cluster.said(gone)
+
+
+def test_what_a_result_says_and_other_faults_pass_unchanged():
+    assert cluster.said(lambda: "done") == "done"
+    with pytest.raises(ZeroDivisionError):
+        cluster.said(lambda: 1 / 0)
