@@ -228,7 +228,7 @@ for axes, kernel in zip(places, ("laplacian", "gaussian"), strict=True):
         figures.curve(axes, runs[f"{kernel}, {draws}"].wide("test_error").loc[1:], style, label)
     axes.set(ylabel="test error", ylim=(0, 0.62), title=kernel.title())
     figures.label_ends(axes)
-show.figure(fig, *(runs[name] for name in runs))
+show.figure(fig, *runs.values())
 
 # %% tags=["hide-input"]
 for kernel in ("laplacian", "gaussian"):

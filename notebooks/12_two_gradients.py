@@ -22,12 +22,12 @@
 # networks collapse: the test error ends above one half. Why?
 #
 # In short: a reused clean gradient carries the weights too far in one direction. At the original's learning rate this
-# kills most units; at a tenth of it the error rises too, as far as a collapse, and no unit dies. In the original setting
-# it takes both, the learning rate and the reuse: neither alone causes a collapse. Very long steps cause one even when
-# the clean gradient is computed at every step; there, a larger clean share makes it milder. Wrong labels are not needed,
-# but they bring the collapse to a smaller share. To avoid it, compute the clean gradient at every step and keep the
-# steps short. And compare with the simplest rival: with 80 % wrong labels and a trusted tenth of the images, training
-# on these images alone did better here than any mix.
+# kills most units; at a tenth of it the error rises too, as far as a collapse, and no unit dies. In the original
+# setting it takes both, the learning rate and the reuse: neither alone causes a collapse. Very long steps cause one
+# even when the clean gradient is computed at every step; there, a larger clean share makes it milder. Wrong labels are
+# not needed, but they bring the collapse to a smaller share. To avoid it, compute the clean gradient at every step and
+# keep the steps short. And compare with the simplest rival: with 80 % wrong labels and a trusted tenth of the images,
+# training on these images alone did better here than any mix.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -73,7 +73,8 @@ OLD = {"smoke": ((1, 0.01, 0.9), (160, 0.01, 0.9))} | dict.fromkeys(
 LONGEST, OLDEST, SMALL = (1, 1.6, 0.9), (160, 0.01, 0.9), (1, 0.01, 0.9)
 APART_MIXES = (0.35, 0.65, 1.0)
 APART_SEEDS = 10
-# Share of the images that lie in the batches from which a gradient of K = 160 is computed anew (at cpu 5 × 64 of 5,000).
+# Share of the images that lie in the batches from which a gradient of K = 160 is computed anew (at cpu 5 × 64 of
+# 5,000).
 FEW = {"smoke": 0.09, "cpu": 0.064, "paper": 0.63}
 NO_NORM_MIXES = (0.0, 0.35, 0.5, 0.65, 0.8, 1.0)
 NO_NORM_RATES = {"smoke": (0.0, 0.8)} | dict.fromkeys(("cpu", "paper"), (0.0, 0.4, 0.8))
@@ -205,8 +206,8 @@ ledger.check(
 # (`lib.beyond.two_gradients`). The published results of the original's ResNet-18 are near the end of this chapter.
 #
 # A clean gradient is *fresh* where it is computed for the very step, and the *older* the more steps ago that was. Two
-# lengths matter below, both with the learning rate of the start. The *step length* is $\ell/(1-\mu)$: through momentum a
-# gradient of length 1 moves the weights by this much in all. The *staleness*
+# lengths matter below, both with the learning rate of the start. The *step length* is $\ell/(1-\mu)$: through momentum
+# a gradient of length 1 moves the weights by this much in all. The *staleness*
 #
 # $$S = \frac{K\,\ell}{1-\mu}$$
 #
@@ -351,9 +352,9 @@ show.markdown(
 #
 # Which of $K$, learning rate and momentum matters? Mostly their combination does, the staleness $S$. The same $S$ can
 # be reached by few steps with a large learning rate, by many steps with a small one, or by momentum. If $S$ alone
-# decided, all ways to one $S$ would give the same error. For $S$ up to 8 all errors are below a fifth. At $S = 16$ they range from
-# about a third to nine tenths, although over all values of $S$ that several ways share it explains most of the variance.
-# The next section asks why.
+# decided, all ways to one $S$ would give the same error. For $S$ up to 8 all errors are below a fifth. At $S = 16$ they
+# range from about a third to nine tenths, although over all values of $S$ that several ways share it explains most of
+# the variance. The next section asks why.
 
 # %% figure="fig-two-staleness" tags=["hide-input"]
 base = one.dual
@@ -426,18 +427,18 @@ ledger.check(
 # ## Long steps, old gradients, dead units
 #
 # Networks of one $S$ still differ in their error, and in how many of their units have died. A unit is *off* if its
-# output is positive for no test image. With ReLU such a unit has gradient 0 and is dead. With leaky ReLU it still passes
-# a gradient and can come back; it is counted as off all the same. We separate three possible causes, here and in the figure
-# above on the ten seeds that all settings have:
+# output is positive for no test image. With ReLU such a unit has gradient 0 and is dead. With leaky ReLU it still
+# passes a gradient and can come back; it is counted as off all the same. We separate three possible causes, here and in
+# the figure above on the ten seeds that all settings have:
 #
 # - *Long steps.* The clean gradient is computed at every step ($K = 1$), and the learning rate grows. At $\lambda = 1$
 #   this is plain training on right labels with gradients of length 1; the figure shows $\lambda = 0.65$. Result: at the
 #   original's learning rate the error stays low; with the longest steps the units die and the network collapses. This
 #   is another failure than the original's: a larger share of the clean gradient makes it milder.
 # - *Old gradients.* The learning rate is a tenth of the original's, and $K$ grows. Result: the error rises although no
-#   unit dies at this $\lambda$. An old gradient also uses fewer images: with $K = 160$ it is computed from a handful of batches in a
-#   whole training. Its control has equally few right labels, but computes their gradient anew at every step. For $K = 620$ there is no
-#   such control.
+#   unit dies at this $\lambda$. An old gradient also uses fewer images: with $K = 160$ it is computed from a handful of
+#   batches in a whole training. Its control has equally few right labels, but computes their gradient anew at every
+#   step. For $K = 620$ there is no such control.
 # - *Dead units.* The longest steps and $K = 160$ are repeated with leaky ReLU. Result: this prevents the collapse by
 #   long steps, and does not help against old gradients.
 
@@ -559,11 +560,12 @@ ledger.check(
 # %% [markdown]
 # ## Controls
 #
-# The reused clean gradient has three possible faults: it is old, it was computed on a batch of the other one, and
-# it is scaled to length 1, so that it does not shrink when there is little left to learn. The figure shows what happens
-# when each is changed alone. Computing the gradient at every step removes the collapse. Another batch does not.
-# Without scaling of either gradient the error at $\lambda = 0.5$ is much lower, but at $\lambda = 0.65$ the networks collapse all the same.
-# Two more controls are the mix scaled to length 1 as a whole, which makes it worse, and leaky ReLU, which helps in part.
+# The reused clean gradient has three possible faults: it is old, it comes from a batch of the noisy gradient, and it is
+# scaled to length 1, so that it does not shrink when there is little left to learn. The figure shows what happens when
+# each is changed alone. Computing the gradient at every step removes the collapse. Another batch does not. Without
+# scaling of either gradient the error at $\lambda = 0.5$ is much lower, but at $\lambda = 0.65$ the networks collapse
+# all the same. Two more controls are the mix scaled to length 1 as a whole, which makes it worse, and leaky ReLU, which
+# helps in part.
 
 # %% figure="fig-two-controls" tags=["hide-input"]
 rows = {"original:\nsame batch, K = 16": [error("rates", mix, high) for mix in SOME]}
@@ -616,16 +618,15 @@ ledger.check(
 # %% [markdown]
 # ## What a collapsed network is
 #
-# In the original setting it is mostly dead. The figure shows four numbers over $\lambda$ at $\delta = 0.8$, for
-# $K = 16$ and $K = 1$: the share of last hidden units that are off for every test image (with
-# leaky ReLU, too), how much the logits differ
-# between images, the mean length of a step, and the mean cosine of the two gradients. Steps in one direction add up. So
-# with $K = 16$ they become longer at large $\lambda$, although each gradient has length 1. At $\lambda = 0.65$ and
-# 0.8 some of these networks give all images the same logits, or nearly. (On a logarithmic axis a band that reaches 0 has
-# no lower end.) At $\lambda = 0$, with given labels alone, nearly half of the units are off; with a fresh clean gradient and
-# $\lambda = 0.2$ no network has a unit off. Units that are off do not make the error by themselves: at $\lambda = 0.4$
-# and $K = 16$ more than half are off, and the error is still low. The cosine is negative at medium $\lambda$ in both settings and
-# so does not explain the collapse.
+# In the original setting it is mostly dead. The figure shows four numbers over $\lambda$ at $\delta = 0.8$, for $K =
+# 16$ and $K = 1$: the share of last hidden units that are off for every test image (with leaky ReLU, too), how much the
+# logits differ between images, the mean length of a step, and the mean cosine of the two gradients. Steps in one
+# direction add up. So with $K = 16$ they become longer at large $\lambda$, although each gradient has length 1. At
+# $\lambda = 0.65$ and 0.8 some of these networks give all images the same logits, or nearly. (On a logarithmic axis a
+# band that reaches 0 has no lower end.) At $\lambda = 0$, with given labels alone, nearly half of the units are off;
+# with a fresh clean gradient and $\lambda = 0.2$ no network has a unit off. Units that are off do not make the error by
+# themselves: at $\lambda = 0.4$ and $K = 16$ more than half are off, and the error is still low. The cosine is negative
+# at medium $\lambda$ in both settings and so does not explain the collapse.
 
 # %% figure="fig-two-inside" tags=["hide-input"]
 fig, (dead, spread, length, cosine) = figures.panels(4, height=2.0)
@@ -669,8 +670,8 @@ ledger.check(
 # The original takes the clean gradient from the right labels of the same batch. If you knew all of these you could
 # simply train on them. A fair version knows the right labels of a small, separate set of images only, the *trusted*
 # set, here a tenth of all. It lowers the error as well. With $K = 16$ it even does better than with $K = 1$ at small
-# $\lambda$, up to about 0.45; we have not looked into why. Beyond that its error rises until the networks collapse. The least error of all is at $\lambda = 1$ with
-# $K = 1$, where the noisy labels are not used at all.
+# $\lambda$, up to about 0.45; we have not looked into why. Beyond that its error rises until the networks collapse. The
+# least error of all is at $\lambda = 1$ with $K = 1$, where the noisy labels are not used at all.
 
 # %% figure="fig-two-trusted" tags=["hide-input"]
 fig, (axes,) = figures.panels(1, height=3.2)
@@ -801,8 +802,8 @@ show.markdown(
 # The published runs and ours agree on two points: at a fixed $K$ there is no collapse at half the learning rate where
 # there is one at the original's, and networks with a trusted set collapse too. The published runs say nothing about the
 # causes. Their $K$ is 16 throughout and their activation is ReLU, so they cannot tell step length from age, nor a dead
-# network from a collapsed one that is alive. Where the error is exactly 0.900 in every seed, as at learning rate 0.2 and
-# λ = 0.35, the network gives one answer for all images.
+# network from a collapsed one that is alive. Where the error is exactly 0.900 in every seed, as at learning rate 0.2
+# and λ = 0.35, the network gives one answer for all images.
 
 # %% [markdown]
 # ## Faults of the earlier notebooks, and what they change
@@ -839,8 +840,8 @@ show.markdown(
 # <details><summary>Solution</summary>
 #
 # The staleness stays the same, so the error should too if staleness decided. Compare the marks at $S = 16$ in the
-# figure on staleness: a quarter of the learning rate with four times the $K$, the mark with a name, gives less than half
-# of the original's error. So staleness does not decide alone.
+# figure on staleness: a quarter of the learning rate with four times the $K$, the mark with a name, gives less than
+# half of the original's error. So staleness does not decide alone.
 #
 # </details>
 #
@@ -853,9 +854,9 @@ show.markdown(
 # - The staleness $S = K\ell/(1-\mu)$, how far one clean gradient is followed before it is computed anew, roughly orders
 #   the errors. It does not decide alone: at $S = 16$ they range from about a third to nine tenths. What makes up $S$
 #   decides how a network fails.
-# - Long steps kill units, even with a clean gradient that is computed at every step. With leaky ReLU, where a unit that is
-#   off can come back, there is no such collapse.
-# - An old clean gradient raises the error even at steps so small that no unit dies (at $\lambda = 0.65$). Part of the reason is that it is
-#   computed from few right labels.
+# - Long steps kill units, even with a clean gradient that is computed at every step. With leaky ReLU, where a unit that
+#   is off can come back, there is no such collapse.
+# - An old clean gradient raises the error even at steps so small that no unit dies (at $\lambda = 0.65$). Part of the
+#   reason is that it is computed from few right labels.
 # - A control must be able to show the effect. At $\lambda = 1$ wrong labels have no weight. So the collapse there shows
 #   that none are needed, but not what they do. At $\lambda < 1$ they bring the collapse to smaller $\lambda$.

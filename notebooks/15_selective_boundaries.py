@@ -447,7 +447,7 @@ for k, values in enumerate(by_way.values()):
 figures.level(axes, 0, "no selectivity", x=0.01)
 axes.set(ylabel="contrast of pair slopes", xlim=(-0.5, len(by_way) - 0.5))
 axes.set_xticks(range(len(by_way)), by_way, fontsize=9.5)
-show.figure(fig, *(runs[name] for name in BY_MASK.values()))
+show.figure(fig, runs["baseline, 0.2"], *(runs[name] for name in BY_MASK.values()))
 
 # %% tags=["hide-input"]
 show.table(

@@ -383,8 +383,8 @@ show.markdown(
 # The figure sorts wrong labels into four groups by how far the judge leans to them. The upper panel shows how many are
 # in each group: people's errors are more often in the groups where the judge doubts. The lower panel shows how many of
 # each group the network has learnt at the early stop. There the three kinds of noise nearly agree: for one person's
-# labels, how much an image looks like its given label explains most of the difference. Where the judge is nearly sure of the given label, the
-# network has learnt it almost as often as it has learnt right labels.
+# labels, how much an image looks like its given label explains most of the difference. Where the judge is nearly sure
+# of the given label, the network has learnt it almost as often as it has learnt right labels.
 
 # %% figure="fig-human-doubt" tags=["hide-input", "nbval-ignore-output"]
 GROUPS = range(len(DOUBTS) + 1)

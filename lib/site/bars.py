@@ -5,9 +5,7 @@ itself in the staged copies of the notebooks, so that no chapter repeats them.
 """
 
 import ast
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 from ..press.show import CLAIM
@@ -18,14 +16,11 @@ MOST = 3  # claims that a bar names one by one
 OPENS = ("def plan(", "chapters.open_chapter(", "chapters.check_parameters(")
 
 
-def name_bars(folder: Path) -> None:
-    """Write into each notebook of ``folder`` what its bars say."""
-    for path in sorted(folder.glob("*.ipynb")):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        for cell, says in bars(notebook):
-            prompts = {"code_prompt_show": says, "code_prompt_hide": says}
-            cell["metadata"]["mystnb"] = cell["metadata"].get("mystnb", {}) | prompts
-        path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def name_bars(notebook: dict[str, Any]) -> None:
+    """Write into a notebook what its bars say."""
+    for cell, says in bars(notebook):
+        prompts = {"code_prompt_show": says, "code_prompt_hide": says}
+        cell["metadata"]["mystnb"] = cell["metadata"].get("mystnb", {}) | prompts
 
 
 def bars(notebook: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:

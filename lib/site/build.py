@@ -103,8 +103,11 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
-    captions.complete(source / "notebooks")
-    bars.name_bars(source / "notebooks")
+    for path in sorted((source / "notebooks").glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        captions.complete_captions(notebook)
+        bars.name_bars(notebook)
+        _write_notebook(path, notebook)
     tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
     claims = ledger.all_claims(runs)
     ledger.write_in(source / "book", claims)
@@ -141,8 +144,11 @@ def copy_notebooks(folder: Path, published: Published | None = None) -> None:
         fetch = rendered("colab.py.j2", repository=published.repository, commit=published.commit)
         source = "".join(setup[0]["source"]).replace(SETUP, fetch, 1)
         setup[0]["source"] = source.splitlines(keepends=True)
-        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        (folder / path.name).write_text(text, encoding="utf-8")
+        _write_notebook(folder / path.name, notebook)
+
+
+def _write_notebook(path: Path, notebook: dict) -> None:
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_buttons(config: Path, published: Published) -> None:

@@ -18,11 +18,10 @@ def folded(name):
 
 
 @pytest.mark.parametrize("name", chapters.names())
-def test_every_folded_cell_of_a_chapter_gets_a_bar_that_names_what_it_holds(name, tmp_path):
-    (tmp_path / f"{name}.ipynb").write_text((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"), encoding="utf-8")
-    bars.name_bars(tmp_path)
-    cells = json.loads((tmp_path / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    says = [cell["metadata"].get("mystnb", {}).get("code_prompt_show") for cell in cells]
+def test_every_folded_cell_of_a_chapter_gets_a_bar_that_names_what_it_holds(name):
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    bars.name_bars(notebook)
+    says = [cell["metadata"].get("mystnb", {}).get("code_prompt_show") for cell in notebook["cells"]]
     says = [text for text in says if text]
     assert len(says) == len(folded(name)) > 5
     told = chapters.captions(NOTEBOOKS / f"{name}.ipynb")
