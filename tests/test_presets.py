@@ -56,9 +56,20 @@ def test_a_resnet_is_judged_from_half_of_the_papers_scale(width, images, judged)
 
 def test_ten_classes_up_to_the_fit_are_the_chapter_on_many_classes_but_for_smoke():
     assert presets.ten_fitted("cpu") == presets.mnist("cpu")
-    assert presets.ten_fitted("paper", 0.1) == presets.mnist("paper", 0.1)
+    part = presets.ten_fitted("paper", 0.1)  # of the images, trained as at cpu
+    assert (part.model, part.noise.noise_rate) == (presets.mnist("paper").model, 0.1)
+    assert (part.data.train_size, part.train.lr) == (10_000, presets.mnist("cpu").train.lr)
     assert presets.ten_fitted("smoke").data == presets.mnist("smoke").data
     presets.ten_fitted("smoke").validate()
+
+
+def test_the_noise_levels_share_their_training_at_the_rate_of_figure_7_and_are_shorter_at_others():
+    for profile in ("cpu", "paper"):
+        longer, shorter = presets.noise_level(profile, 0.3), presets.noise_level(profile, 0.1)
+        assert longer == presets.ten_fitted(profile, 0.3)
+        assert replace(shorter, noise=longer.noise, train=longer.train) == longer
+        assert shorter.train.epochs < longer.train.epochs
+    assert presets.noise_level("smoke", 0.1) == presets.mnist("smoke", 0.1)
 
 
 def test_smoke_needs_no_download():

@@ -99,7 +99,10 @@ def explorers() -> list[Explorer]:
             "A convolutional network on ten classes. A guess among ten rarely hits the wrong label, so the noisy "
             "error begins at 0.9.",
             ("05_many_classes", "08_noise_level"),
-            _dynamics(_ten(), "noise rate δ", presets.SEEDS[PROFILE], start="0.3"),
+            _dynamics(
+                {str(rate): presets.noise_level(PROFILE, rate) for rate in presets.RATES[PROFILE]}, "noise rate δ",
+                presets.SEEDS[PROFILE], start="0.3",
+            ),
         ),
         Explorer(
             "explore-directions",
@@ -150,11 +153,6 @@ def _runs(some: Iterable) -> Runs:
 def _table(chapter: str, group: str) -> pd.DataFrame:
     """The one table of a group of a chapter about mixed gradients."""
     return _runs(_plan(chapter)[group])[0].history
-
-
-def _ten() -> dict[str, Experiment]:
-    """Ten classes by noise rate, as chapter 8 has them."""
-    return {name: group[0] for name, group in _plan("08_noise_level").items()}
 
 
 def _rows(table: pd.DataFrame) -> alt.InlineData:
