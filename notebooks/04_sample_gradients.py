@@ -71,8 +71,7 @@ def plan(profile: str) -> dict[str, list]:
         model=ModelConfig((hidden, hidden)),
         batch_sizes=(8, 32, 128) if small else (8, 32, 128, 256, 1024),
     )
-    pair = DataConfig(name, classes=(7, 9), train_size=None if small else 3000)
-    whole = DataConfig(name, classes=(7, 9)) if profile == "paper" else pair
+    pair = DataConfig(name, classes=(7, 9), train_size=3000 if profile == "cpu" else None)
     along = {
         "noise": NoiseConfig(trained_rate),
         "model": ModelConfig((hidden, hidden)),
@@ -80,7 +79,7 @@ def plan(profile: str) -> dict[str, list]:
     }
     batch = 32 if small else 256
     groups["larger step"] = Experiment(
-        whole, train=TrainConfig(lr=0.1, epochs=20 if small else 40, batch_size=batch), **along
+        pair, train=TrainConfig(lr=0.1, epochs=20 if small else 40, batch_size=batch), **along
     )
     groups["smaller step"] = Experiment(
         pair, train=TrainConfig(lr=0.02, epochs=40 if small else 100, batch_size=batch), **along

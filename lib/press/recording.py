@@ -56,9 +56,10 @@ def _wanted(chapters: Sequence[str], profile: str) -> int:
 
 
 def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
-    """Bring records of chapters up to today's code."""
+    """Bring records of chapters up to today's code, seed by seed: what is cut off leaves whole seeds of everything."""
     until = float("inf") if hours is None else time.time() + 3600 * hours
-    for one, done in make(wanted(chapters, [profile]), until=until):
+    by_seed = sorted(wanted(chapters, [profile]), key=lambda one: one.experiment.seed)
+    for one, done in make(by_seed, until=until):
         if done != "there":
             print(f"{one.chapter}, {one.experiment.slug}: {done}", flush=True)
     return 0

@@ -13,6 +13,7 @@ from lib.paper import presets
 from lib.paths import RECORDS
 from lib.press import wanted as module
 from lib.press.chapters import find
+from lib.press.recording import records_command
 from lib.press.wanted import Wanted, make, plan_of, unwanted, wanted, work
 from lib.records import Store
 
@@ -67,6 +68,14 @@ def test_nothing_is_begun_that_would_take_too_long(some, own_data, tmp_path):
     done = [done for _, done in make(long, until=time.time() + 60, folder=tmp_path / "records")]
     assert done == ["left: not enough time"] * 2
     assert not list((tmp_path / "records").glob("*.parquet"))
+
+
+def test_what_is_cut_off_leaves_whole_seeds(some, monkeypatch, capsys):
+    monkeypatch.setattr("lib.press.recording.wanted", lambda chapters, among: iter(some + some))  # two chapters
+    monkeypatch.setattr("lib.press.recording.make", lambda given, until: ((one, "recorded") for one in given))
+    assert records_command(("make",)) == 0
+    seeds = [line.split("seed")[1][0] for line in capsys.readouterr().out.splitlines()]
+    assert seeds == ["0", "0", "1", "1"]
 
 
 @pytest.mark.slow
