@@ -208,9 +208,9 @@ show.markdown(
 # %% [markdown]
 # After the early stop the error on the clean subset does end lower, but it does not fall steadily. While the network
 # fits the wrong labels it loses some of the right ones, and in single epochs the error is far above its value at the
-# stop. The mean residual follows the error on both subsets. No claim asks whether the clean residual is lower at the
-# early stop than at the start: this follows from choosing the epoch of least test error (the opening cell asserts
-# it).
+# stop. The mean residual follows the error on the noisy subset. On the clean subset it goes on falling while the error
+# rises for a time. No claim asks whether the clean residual is lower at the early stop than at the start: this follows
+# from choosing the epoch of least test error (the opening cell asserts it).
 
 # %% [markdown]
 # ## How it was made

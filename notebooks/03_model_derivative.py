@@ -232,10 +232,10 @@ show.markdown(
 )
 
 # %% [markdown]
-# The theorem is about infinite width, and single networks scatter around it. The scatter shrinks with the width at
-# the predicted rate, and the mean over networks has no visible bias. For the linear network the standard deviation of
-# the cosine at right angles is $1/(2\sqrt m)$. The largest of many errors can be several times that, even at the
-# largest width.
+# The theorem is about infinite width, and single networks scatter around it. The scatter shrinks with the width at the
+# predicted rate (for linear networks the seeds do not quite decide it), and the mean over networks has no visible bias.
+# For the linear network the standard deviation of the cosine at right angles is $1/(2\sqrt m)$. The largest of many
+# errors can be several times that, even at the largest width.
 
 # %% [markdown]
 # ## How it was measured, and where the formula comes from

@@ -199,8 +199,8 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
 #   weights $w_0$;
 # - **batches**: mini-batch gradients of a network like that of Figure 5, on sevens and nines.
 #
-# The other measurements follow networks in training. There a seed also draws the order of the images and, at `cpu`,
-# which images are used:
+# The other measurements follow networks in training. There a seed also draws the order of the images and, where a
+# profile uses a part, which images are used:
 #
 # - **larger step**, **smaller step**: the network of Figure 5, plain mini-batch SGD, on sevens and nines. After each
 #   epoch we ask of every sample whether its own gradient points along the full one (§ 1);

@@ -107,11 +107,11 @@ show.markdown(
 #
 # | open in the paper | our choice | here also |
 # | --- | --- | --- |
-# | learning rate | 0.1 (with momentum) | 0.03, 0.2 |
+# | learning rate (fully connected network) | 0.1 (with momentum) | 0.03, 0.2 |
 # | momentum | 0.9 at this scale, none in the long runs | none; none with ten times the rate |
 # | initialisation of the trained networks | PyTorch's default | that of § 3.1; the same, antisymmetric |
 # | pixel scale | [0, 1] | mean 0, variance 1 |
-# | batch size (256 in Appendix B) | 256 | 64, 1024 |
+# | batch size (256 in Appendix B; fully connected network) | 256 | 64, 1024 |
 # | stopping rule | least test error | least test loss; gradients in balance; peak of the noisy error; no stop |
 # | norm of the multi-class residual | Euclidean | sum of absolute values (twice the largest entry) |
 # | padding of the CNN | none | 1 |

@@ -62,11 +62,11 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 #
 # | where | what | what we do | evidence |
 # | --- | --- | --- | --- |
-# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. The share of the clean ones falls to about one half within the early stage | the share, epoch by epoch | [chapter 2](02_binary_dynamics.ipynb), [chapter 4](04_sample_gradients.ipynb) |
+# | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. With two classes and a learning rate of 0.1 the share of the clean ones falls to about one half within the early stage; at 0.02 it stays high for most of it | the share, epoch by epoch | [chapter 4](04_sample_gradients.ipynb) |
 # | Remark 3.3, § 4.1 | $\nabla h$ is said to be constant in training; at width 512 it is not | measured | [chapter 2](02_binary_dynamics.ipynb) |
 # | Remark 4.3 | a batch's direction is said to be similar to that on the true labels; in the early stage, at the paper's batch size, it is not | measured | [chapter 4](04_sample_gradients.ipynb) |
 # | Fig. 8 | the dominance of the clean gradient is said to fall "monotonically" | measured | [chapter 5](05_many_classes.ipynb) |
-# | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, hardly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
+# | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, less clearly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
 #
 # **What the paper leaves open, or says in two ways**
 #
@@ -144,7 +144,8 @@ show.markdown(f"Profile `{profile}`, noise rate {noise_rate}.")
 #   start is antisymmetric: two equal copies are subtracted, so that $f = 1/2$ for every image.
 # - **stated**: the same without the antisymmetric start (§ 3.1), measured at its start alone.
 # - **long**: mini-batches with momentum, until the wrong labels are being fitted.
-# - **momentum** and **plain**: the trainings of [chapter 2](02_binary_dynamics.ipynb) with and without momentum.
+# - **momentum** and **plain**: the trainings of [chapter 2](02_binary_dynamics.ipynb) at this profile, with and without
+#   momentum (that chapter shows its larger profile, without).
 #
 # A seed draws the images, the wrong labels, the weights and the order of the batches. After each step or epoch the
 # gradients of the subsets, and of the training set with its true labels, are computed exactly (`lib.paper.identities`).
@@ -404,7 +405,8 @@ show.markdown(f"The Hessian has rank {torch.linalg.matrix_rank(hessian)} of 50, 
 #   from counting samples and is right in expectation. The factor $1+\alpha$ of Equation 10 agrees at the start only.
 #   The multiple printed in Equation 30 belongs to the gradient on the noisy data.
 # - Do not rely on such factors in a training with momentum: their errors are several times as large as without.
-# - The loss on clean samples stands for the loss on the true labels before training, and so do products of means for
-#   means of products. Neither is true once the network has fitted wrong labels.
+# - The loss on clean samples stands for the loss on the true labels before training. With PyTorch's initialisation
+#   products of means then stand for means of products too; with that of § 3.1 they do not. Neither is true once the
+#   network has fitted wrong labels.
 # - Most other points are settings that the paper does not state, or misprints. A few statements in words go further
 #   than the measurements. None of them changes the main result.

@@ -352,9 +352,9 @@ show.markdown(
 #
 # Which of $K$, learning rate and momentum matters? Mostly their combination does, the staleness $S$. The same $S$ can
 # be reached by few steps with a large learning rate, by many steps with a small one, or by momentum. If $S$ alone
-# decided, all ways to one $S$ would give the same error. For $S$ up to 8 all errors are below a fifth. At $S = 16$ they
-# range from about a third to nine tenths, although over all values of $S$ that several ways share it explains most of
-# the variance. The next section asks why.
+# decided, all ways to one $S$ would give the same error. For $S$ up to 8 all mean errors are below a fifth. At $S = 16$
+# they range from about a third to nine tenths, although over all values of $S$ that several ways share it explains most
+# of the variance. The next section asks why.
 
 # %% figure="fig-two-staleness" tags=["hide-input"]
 base = one.dual

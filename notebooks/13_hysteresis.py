@@ -492,8 +492,8 @@ ledger.check(
 # ## Where this deviates from the original
 #
 # - The profiles below `paper` use another network, other images and fewer epochs, as in chapter 12.
-# - The loop begins at a smaller λ than the original's window, so that the network at its first point is certainly
-#   ordered.
+# - The loop begins at a smaller λ than the original's window, so that the network has not yet collapsed at its first
+#   point.
 #
 # ## Try it yourself
 #

@@ -22,7 +22,7 @@
 #
 # This chapter repeats an experiment by others, here called the *original*. It measures a boundary by $\lambda$, the
 # rate at which the logarithm of the derivatives grows with their order, at points where the network is unsure. That
-# measure does not show the effect, and we show why. ($\lambda$ has nothing to do with the share of the clean gradient
+# measure shows little of the effect, and we show why. ($\lambda$ has nothing to do with the share of the clean gradient
 # in chapters 12 to 14; $\delta$ is the noise rate, the share of wrong labels.)
 
 # %% tags=["hide-input"]
@@ -667,6 +667,6 @@ show.table(
 # - Measure a boundary where it is. At points where the network is sure of no class, other classes often take part.
 # - Without wrong labels all orders at the boundary move roughly as the pair slope says, and $\lambda$ there moves with
 #   them. With wrong labels other classes have probability everywhere, and $\lambda$ misses most of the effect. At
-#   points where the network is sure of no class it misses the effect in either case.
+#   points where the network is sure of no class it shows little of the effect in either case.
 # - For piecewise-linear networks all derivatives of the loss along a line are cumulants of one directional derivative
 #   of the logits: one forward-mode product replaces nested backward passes.

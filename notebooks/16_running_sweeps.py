@@ -18,7 +18,7 @@
 # A figure often needs the same notebook many times: at other shares of wrong labels, other widths, other seeds. What
 # does it take to run such a *sweep*, here or on a cluster, and what does it cost? In short: one YAML file and one
 # command run it. The numbers do not depend on how many workers share the work. A sweep that is started again runs
-# nothing twice. Each run costs a second or two more than its own cells. This chapter shows it on a live sweep of
+# nothing twice. Each run costs about a second more than its own cells. This chapter shows it on a live sweep of
 # [chapter 1](01_phenomenon_in_a_minute.ipynb).
 #
 # ```
@@ -355,7 +355,6 @@ print(stop[["noise_rate", "state", "quantity", "value", "verdict"]].to_string(in
 #
 # - One YAML file and one command run any chapter over any grid, here or on a cluster. The sweep can be killed at any
 #   moment; the same command goes on with it.
-# - A point is identified by its notebook, parameters and code, never by a file name. It is done when its checksums are
-#   right.
-# - A point costs a second or two beyond its cells, so a sweep pays even for short notebooks.
+# - A point is identified by the notebook's name, its parameters and its code. It is done when its checksums are right.
+# - A point costs about a second beyond its cells, so a sweep pays even for short notebooks.
 # - The page [Sweeps](../book/sweeps.md) shows the sweeps that were run for this book.

@@ -220,9 +220,9 @@ for rate in noisy:
 #
 # <details><summary>Solution</summary>
 #
-# Not reliably. Take `some = runs["0.4"]`, and for each run the column
-# `history["ratio_estimated"].rolling(2).max() <= 1`. The rule stops later. That helps where the ratio jumps around 1 in
-# the first rounds, because it no longer stops there. Where the ratio stays above 1 for long, it stops too late.
+# No. Take `some = runs["0.4"]`, and for each run the column `history["ratio_estimated"].rolling(2).max() <= 1`. The
+# rule no longer stops in the first rounds, but then it mostly stops far too late: at δ = 0.4 the mean loss of test
+# error against the best stop is about twice as large.
 #
 # </details>
 #

@@ -19,8 +19,8 @@
 # Does a network still learn right labels first when people made the errors? In short: it does, with a smaller lead. At
 # the early stop, the epoch of least test error, most of people's wrong labels are not learnt. But more of them are
 # learnt than of as many uniform ones. People err more often where an image looks like another class, and a network
-# learns such an error much as it learns a right label. The tool of [chapter 17](17_wrong_labels.ipynb) ranks these
-# errors better than cleanlab does, but its count of them is too low.
+# learns such an error much as it learns a right label. The finder of [chapter 17](17_wrong_labels.ipynb), in its form
+# for images that are given as features, ranks these errors better than cleanlab does, but its count of them is too low.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip
@@ -681,10 +681,10 @@ for method in METHODS[:3]:
 # ## What correcting gains
 #
 # Training again without the flagged labels, or with the labels that the finder suggests, lowers the test error as much
-# as stopping early does, and a little more. Nobody has to look at a label for it. If somebody looks at the flagged
-# labels and gives the true ones, the error falls a little further for one person's labels, and no further for the
-# majority's. Looking at as many labels drawn at random gains little. In practice: `python -m lib suspects` writes the
-# table and a gallery in which you mark the wrong labels, and exports the cleaned ones.
+# as stopping early does, on average a little more. Nobody has to look at a label for it. If somebody looks at the
+# flagged labels and gives the true ones, the error falls a little further for one person's labels, and no further for
+# the majority's. Looking at as many labels drawn at random gains little. In practice: `python -m lib suspects` writes
+# the table and a gallery in which you mark the wrong labels, and exports the cleaned ones.
 
 # %% figure="fig-human-correction" tags=["hide-input", "nbval-ignore-output"]
 

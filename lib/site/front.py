@@ -67,8 +67,9 @@ def _useful(table: Sequence[Row]) -> str:
     share = _percent(next(iter(passes.measured.values())), digits=0)
     better = "ranks" if ranks.verdict == "holds" else "does not everywhere rank"
     return (
-        f"The same mechanism finds wrong labels: on MNIST, its score {better} them better than AUM and cleanlab do, "
-        f"after a single training that takes {share} of cleanlab's passes over the data."
+        "The same mechanism finds wrong labels: on MNIST, with wrong labels at random or between pairs of classes, its "
+        f"score {better} them better than AUM and cleanlab do, after a single training (over all data sets, {share} of "
+        "cleanlab's passes over the data)."
     )
 
 
