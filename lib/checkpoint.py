@@ -2,7 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -90,5 +92,27 @@ class Checkpoint:
             error.add_note(f"the history up to then: {path}")
 
     def discard(self) -> None:
-        """Delete the file: the run is done."""
-        self.path.unlink(missing_ok=True)
+        """Delete the file, as the run is done; within `until_kept` at its end, and only if that comes."""
+        waiting = _waiting.get()
+        if waiting is None:
+            self.path.unlink(missing_ok=True)
+        else:
+            waiting.append(self.path)
+
+
+_waiting: ContextVar[list[Path] | None] = ContextVar("checkpoints of runs whose results are not on disk", default=None)
+
+
+@contextmanager
+def until_kept() -> Iterator[None]:
+    """Hold the checkpoints of runs that end within until their results are on disk: the body writes them.
+
+    If it raises or is killed before, as on a full disk, the checkpoints stay, and the next run goes on from them.
+    """
+    token = _waiting.set(paths := [])
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+    for path in paths:
+        path.unlink(missing_ok=True)

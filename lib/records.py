@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from . import experiments
+from .checkpoint import until_kept
 from .experiments import Recordable
 from .files import atomic, move_aside
 from .observe import Row
@@ -120,14 +121,16 @@ class Store:
             aside = move_aside(path)
             say(f"{damage}. It was moved to {aside.name}; the run is made anew.")
             return None
-        return Run(experiment, history, provenance, check=self.check(experiment.key))
+        return Run(experiment, history, provenance, check=self.check(experiment.key, provenance["date"]))
 
-    def check(self, key: str) -> Mapping[str, Any]:
+    def check(self, key: str, since: str = "") -> Mapping[str, Any]:
         """Which code was last seen to give a record's numbers, and when; empty where nobody looked.
 
-        ``identity``, ``date``, ``device``; ``made``: that code made them.
+        ``identity``, ``date``, ``device``; ``made``: that code made them. ``since``: the record's date; an earlier
+        check, as a merge of two histories may leave, was of other numbers and counts for nothing.
         """
-        return _checks(self.folder / CHECKS).get(key, {})
+        check = _checks(self.folder / CHECKS).get(key, {})
+        return check if check.get("date", "") >= since else {}
 
     def note_check(self, key: str, check: Mapping[str, Any] | None) -> None:
         """Note what today's code gave, or None for no longer what was noted. Processes may do so side by side."""
@@ -143,7 +146,7 @@ class Store:
         """The record in a file of this folder. RecordDamaged if anything in it was altered."""
         history, provenance = read_record(path)
         experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
-        return Run(experiment, history, provenance, check=self.check(provenance["key"]))
+        return Run(experiment, history, provenance, check=self.check(provenance["key"], provenance["date"]))
 
     def put(self, run: Run) -> None:
         """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
@@ -295,11 +298,18 @@ def _obtain(
         if found is None:
             if keep and mode == "replay":
                 raise NotRecorded(f"{experiment.slug} has no record")
-            found = run_now(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
-            if keep and mode != "record":
-                _keep(own, found)
-        if keep and mode == "record" and (found.live or not book.has(experiment)):
-            _keep(book, found)  # also what a reader's own store held
+            store = book if mode == "record" else own
+            try:
+                with until_kept():
+                    found = run_now(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
+                    if keep:
+                        store.put(found)
+            except RecordingFailed as failure:
+                if store is book:  # recording was the purpose
+                    raise
+                say(f"{failure}. The run goes on without a record.")
+        elif keep and mode == "record" and not book.has(experiment):
+            book.put(found)  # what a reader's own store held
         runs.append(found)
     return Runs(runs)
 
@@ -308,15 +318,6 @@ def recorded(wanted: Iterable[Recordable], folder: str | Path | None = None) -> 
     """Whether each of these experiments has a record."""
     stores = (Store(RECORDS), Store(data_folder(folder) / "records"))
     return all(any(store.has(experiment) for store in stores) for experiment in wanted)
-
-
-def _keep(store: Store, run: Run) -> None:
-    try:
-        store.put(run)
-    except RecordingFailed as failure:
-        if store.folder == RECORDS:  # recording was the purpose
-            raise
-        say(f"{failure}. The run goes on without a record.")
 
 
 def run_now(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from lib import experiments, records
 from lib.beyond.scans import DualScan
 from lib.beyond.two_gradients import DualConfig
+from lib.checkpoint import Checkpoint
 from lib.data import DataConfig
 from lib.experiments import Experiment, with_seeds
 from lib.hardware import processor
@@ -147,6 +149,37 @@ def test_modes_record_into_the_book_or_only_replay(quick, own_data, tmp_path, mo
     assert Store(tmp_path / "book").has(quick)
     monkeypatch.setenv("CLEAN_PRIORITY_MODE", "replay")
     assert not obtain([quick])[0].live
+
+
+def test_a_check_of_the_numbers_that_stood_there_before_counts_for_nothing(trained, tmp_path):
+    store = Store(tmp_path)
+    store.put(replace(trained, provenance=trained.provenance | {"identity": "0123456789ab"}))
+    key, made = trained.experiment.key, trained.provenance["date"]
+    for date, state in (("2000-01-01", "older code"), (made, "checked by today's code")):
+        store.note_check(key, {"identity": trained.code, "date": date})
+        assert store.get(trained.experiment).state == state
+        assert store.run(store.path(trained.experiment)).state == state
+
+
+@pytest.mark.parametrize("mode", ["", "record"])
+def test_a_checkpoint_stays_until_the_record_is_on_disk(mode, quick, own_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "book")
+    monkeypatch.setenv("CLEAN_PRIORITY_MODE", mode)
+    save = Checkpoint.save
+    monkeypatch.setattr(Checkpoint, "save", lambda self, state: setattr(self, "_saved", -1e9) or save(self, state))
+    left = own_data / "checkpoints" / f"{quick.slug}.pt"
+
+    def full(*_):
+        raise records.RecordingFailed("no space left")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "put", full)
+        with pytest.raises(records.RecordingFailed) if mode else nullcontext():
+            obtain([quick], progress=False)
+    assert left.exists()
+    again = obtain([quick], progress=False)[0]
+    assert not left.exists()
+    assert again.history.equals(records.run_now(quick, resume=False, progress=False).history)
 
 
 def test_recording_takes_over_what_the_reader_trained(quick, own_data, tmp_path, monkeypatch):
@@ -378,8 +411,10 @@ def test_all_records_of_the_book_are_whole():
         if isinstance(experiment, Experiment):
             assert len(history) == experiment.train.epochs + 1
             assert np.isfinite(history["train_loss"]).all()
-    keys = {read_record(path)[1]["key"] for path in store.paths()}
-    assert set(json.loads((RECORDS / "checks.json").read_text())) <= keys
+    made = {provenance["key"]: provenance["date"] for _, provenance in map(read_record, store.paths())}
+    checks = json.loads((RECORDS / "checks.json").read_text())
+    assert checks.keys() <= made.keys()
+    assert [key for key, check in checks.items() if check["date"] < made[key]] == []  # of numbers before
 
 
 @pytest.mark.slow

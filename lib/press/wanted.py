@@ -19,6 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..checkpoint import until_kept
 from ..experiments import Experiment, Recordable
 from ..models import build
 from ..paths import RECORDS, data_folder
@@ -182,6 +183,7 @@ def _brought(store: Store, experiment: Recordable) -> str:
         say(f"{experiment.slug}: {result.worst}")
     experiment.preflight()
     code_of(experiment)
-    run = run_now(experiment, machine=Machine(), progress=False)
-    store.put(run)
+    with until_kept():
+        run = run_now(experiment, machine=Machine(), progress=False)
+        store.put(run)
     return f"recorded in {run.provenance['seconds']:.0f} s"

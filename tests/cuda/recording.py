@@ -9,6 +9,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from lib.beyond.scans import DualRuns
+from lib.checkpoint import until_kept
 from lib.data import DataConfig
 from lib.experiments import Experiment, Recordable, generator
 from lib.files import atomic
@@ -123,8 +124,9 @@ def longer(step: Step, unit: Unit, expected: float) -> float:
 
 def recorded(unit: Unit, settings: Settings) -> Result:
     """Run it and add it to the records."""
-    run = run_now(unit.run, machine=unit.machine, folder=settings.data, resume=True, progress=False)
-    write_record(held(settings) / f"{unit.run.slug}.parquet", run.history, run.provenance)
+    with until_kept():
+        run = run_now(unit.run, machine=unit.machine, folder=settings.data, resume=True, progress=False)
+        write_record(held(settings) / f"{unit.run.slug}.parquet", run.history, run.provenance)
     carry(settings)
     last = run.history.iloc[-1]
     shown = ("epoch", "train_error", "clean_error", "noisy_error", "test_error", "average_precision", "growth")
