@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told("\nInterrupted. The same command goes on from the last checkpoint.", 130)
     except ModuleNotFoundError as missing:
         return _told(f"{missing} in {sys.executable}. Use the Python that `make install` makes: .venv/bin/python")
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, MemoryError) as error:
         return _told(f"{type(error).__name__}: {error}")
 
 
@@ -94,8 +94,9 @@ def book(repository: str | None, branch: str, commit: str, jobs: int) -> None:
     from .site import build as site
     from .site.ledger import kept_profiles, summary
     from .site.live import run_all_live
+    from .site.notebooks import Published
 
-    published = site.Published(repository, branch, commit) if repository else None
+    published = Published(repository, branch, commit) if repository else None
     shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
     print(f"{len(names())} chapters live at smoke, {jobs} at a time", flush=True)
     claims = []

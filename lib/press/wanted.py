@@ -162,7 +162,8 @@ def make(
     """
     store = Store(folder)
     for one in some:
-        if time.time() + (one.seconds if one.seconds == one.seconds else 0) > until:
+        takes = one.seconds if one.state != "recorded" and one.seconds == one.seconds else 0
+        if time.time() + takes > until:
             yield one, "left: not enough time"
             continue
         try:

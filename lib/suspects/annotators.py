@@ -33,21 +33,23 @@ def consensus(labels: Any, pred_probs: Any = None) -> Consensus:
     """The most probable class of each sample, and the quality of each annotator.
 
     ``labels`` [n, annotators], an array or a DataFrame whose columns name them; NaN or None where somebody gave none.
-    ``pred_probs`` [n, classes], if there are: a model's out-of-sample probabilities of the classes in order, which
-    count as one opinion more.
+    ``pred_probs`` [n, classes], if there are: a model's out-of-sample probabilities of the classes in order, or as the
+    columns of a DataFrame name them, which count as one opinion more.
 
     An annotator is right with one probability, the same for all classes, and otherwise names any other class alike
     (Dawid & Skene 1979 with one parameter an annotator), estimated by expectation and maximisation from the
     majority's labels, with one right and one wrong label more for each, so that who gave few is not believed blindly.
     That an annotator takes one class for another more often than for the rest is not described.
 
-    Raises ValueError for samples without a label, and fewer than two classes.
+    Raises ValueError for no samples, samples without a label, fewer than two classes, and probabilities of others.
 
     >>> found = consensus([["a", "a", "b"], ["b", "b", "b"], ["a", "a", "b"], ["b", None, "b"]])
     >>> found.samples["consensus_label"].tolist()
     ['a', 'b', 'a', 'b']
     """
     frame = pd.DataFrame(labels)
+    if not frame.size:
+        raise ValueError(f"labels have shape {list(frame.shape)}; allowed: [n, annotators], nothing empty")
     frame = frame.where(frame.notna(), None).astype(object)
     codes, names = pd.factorize(frame.to_numpy().ravel(), sort=True)
     codes = codes.reshape(frame.shape)  # -1: none
@@ -59,7 +61,7 @@ def consensus(labels: Any, pred_probs: Any = None) -> Consensus:
         raise ValueError(f"all labels are {names[0]!r}: two classes are needed to tell apart")
     prior = np.ones((len(frame), len(names)))
     if pred_probs is not None:
-        prior = as_probabilities(pred_probs)
+        prior = as_probabilities(_in_order(pred_probs, names, frame.index))
         if prior.shape != (len(frame), len(names)):
             raise ValueError(f"pred_probs have shape {prior.shape}; these labels need {(len(frame), len(names))}")
     believed = given.sum(1) / there.sum(1, keepdims=True)
@@ -89,3 +91,16 @@ def consensus(labels: Any, pred_probs: Any = None) -> Consensus:
         index=frame.columns,
     )
     return Consensus(samples, annotators, believed, tuple(names))
+
+
+def _in_order(pred_probs: Any, names: np.ndarray, index: pd.Index) -> Any:
+    """Probabilities with their columns in the order of ``names``, where a DataFrame says which is which."""
+    if not isinstance(pred_probs, pd.DataFrame):
+        return pred_probs
+    if len(pred_probs) == len(index) and not pred_probs.index.equals(index):
+        raise ValueError("the indexes of labels and pred_probs differ: bring both into one order")
+    columns = pred_probs.set_axis(pred_probs.columns.map(str), axis=1)
+    wanted = [str(name) for name in names]
+    if sorted(columns.columns) != sorted(wanted):
+        raise ValueError(f"pred_probs have columns {', '.join(columns.columns)}; the labels are {', '.join(wanted)}")
+    return columns[wanted]

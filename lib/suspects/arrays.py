@@ -21,6 +21,7 @@ from .classes import some
 
 LARGEST = 128  # pixels: no side of an image of a list or a file is longer
 CHUNK = 2**22  # numbers that are looked at in one go
+OFFSET = 1e4  # a column's mean over its standard deviation, above which float32 would round what differs away
 ROUNDED = 0.01  # by which rows of probabilities may miss 1
 
 
@@ -29,9 +30,11 @@ def as_inputs(inputs: Any, kind: str | None = None) -> tuple[Tensor, list[str]]:
 
     ``kind``, "images" or "embeddings", is what the user called them; None: the shape decides.
     """
+    if isinstance(inputs, (list, tuple)) and any(isinstance(one, Tensor) for one in inputs):
+        inputs = [one.detach().cpu() if isinstance(one, Tensor) else one for one in inputs]
     if isinstance(inputs, (list, tuple)) and len(inputs) and np.ndim(inputs[0]) > 1:
         return stacked([as_image(image) for image in inputs], LARGEST)
-    tensor = _as_tensor(inputs.to_numpy() if isinstance(inputs, pd.DataFrame) else inputs)
+    tensor = _as_tensor(_as_floats(inputs) if isinstance(inputs, pd.DataFrame) else inputs)
     shape = list(tensor.shape)
     if kind != "images" and len(shape) > 2 and 0 not in shape and _is_vector(tensor[0]):
         notes = [f"Inputs of shape {shape} hold a vector a sample: read as embeddings."] if kind is None else []
@@ -51,6 +54,14 @@ def as_inputs(inputs: Any, kind: str | None = None) -> tuple[Tensor, list[str]]:
         note = f"{called} of shape {shape} are taken as embeddings; images have three or four axes."
         return tensor, [note] if called else []
     return (tensor.unsqueeze(1), []) if tensor.ndim == 3 else _channels_second(tensor)
+
+
+def _as_floats(frame: pd.DataFrame) -> np.ndarray:
+    """A frame's numbers; those of nullable types and booleans among others too, which pandas gives as objects."""
+    array = frame.to_numpy()
+    if array.dtype == object and all(map(pd.api.types.is_numeric_dtype, frame.dtypes)):
+        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return array
 
 
 def _is_vector(sample: Tensor) -> bool:
@@ -121,6 +132,7 @@ def as_numbers(tensor: Tensor) -> tuple[Tensor, float, list[str]]:
         raise ValueError(f"inputs are {tensor.dtype}; allowed: integers, booleans or floats")
     notes = []
     if tensor.ndim == 2:
+        tensor, notes = _without_offset(tensor)
         tensor = tensor.to(torch.float32)
     elif tensor.dtype == torch.bool:
         tensor = tensor.to(torch.uint8) * 255
@@ -131,9 +143,26 @@ def as_numbers(tensor: Tensor) -> tuple[Tensor, float, list[str]]:
         tensor = tensor.to(torch.float32)
         _check_finite(tensor)
         if tensor.ndim == 4:
-            least, range_, notes = pictures.to_unit(tensor.min().item(), tensor.max().item())
-            tensor = (tensor - least) / range_ if notes else tensor
+            low, high = tensor.min().item(), tensor.max().item()
+            least, range_, notes = pictures.to_unit(low, high)
+            if notes:
+                tensor = (tensor - least) / range_
+            elif low < 0 or high > 1:  # by rounding
+                tensor = tensor.clamp(0, 1)
     return tensor.contiguous(), 255.0 if tensor.dtype == torch.uint8 else 1.0, notes
+
+
+def _without_offset(tensor: Tensor) -> tuple[Tensor, list[str]]:
+    """Embeddings less the mean of columns that float32 cannot tell from it, and a note on that."""
+    if tensor.dtype not in (torch.float64, torch.int32, torch.int64):
+        return tensor, []
+    wide = tensor.double()
+    mean, spread = wide.mean(0), wide.std(0, correction=0)
+    far = torch.isfinite(mean) & (mean.abs() > OFFSET * spread) & (spread > 0)
+    if not far.any():
+        return tensor, []
+    note = f"{int(far.sum())} columns lie far from 0 beside what they differ by: their mean was taken off."
+    return wide - torch.where(far, mean, 0.0), [note]
 
 
 def as_probabilities(pred_probs: Any) -> np.ndarray:

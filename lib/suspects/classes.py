@@ -31,6 +31,8 @@ def as_series(labels: Any) -> pd.Series:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise ValueError(f"labels have shape {list(labels.shape)}; allowed: one a sample (argmax of one-hot rows)")
+    if not labels.dtype.isnative:
+        labels = labels.astype(labels.dtype.newbyteorder("="))
     if labels.dtype.kind in "SUO":
         return pd.Series([text(label) for label in labels.tolist()], dtype=object).infer_objects()
     return pd.Series(labels)

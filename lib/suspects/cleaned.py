@@ -38,8 +38,8 @@ def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.
     if unknown := sorted({*marks["decision"]} - {*DECISIONS}):
         raise ValueError(f"decisions are {' or '.join(DECISIONS)}, not {some(unknown)}")
     labels = table["given_label"].astype(str).rename("label")
-    called = pd.Index(labels.index.map(str))
-    wanted = pd.Index(marks["index"].astype(str))
+    called = pd.Index(labels.index.map(_in_one_line_end))
+    wanted = pd.Index(marks["index"].map(_in_one_line_end))
     if strangers := wanted[~wanted.isin(called)].tolist():
         raise ValueError(f"{len(strangers)} decisions are on samples that the table has not: {some(strangers)}")
     if several := wanted[wanted.isin(called[called.duplicated()])].tolist():
@@ -58,3 +58,8 @@ def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.
     wrong = (marks["decision"] == "wrong").to_numpy()
     values[np.asarray(places, dtype=int)[wrong]] = better.to_numpy(dtype=object)[wrong]
     return pd.Series(values, labels.index, name="label").dropna()
+
+
+def _in_one_line_end(name: object) -> str:
+    """A name as a browser gives it back, which knows one end of a line only."""
+    return str(name).replace("\r\n", "\n").replace("\r", "\n")

@@ -24,21 +24,30 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
     """Samples from a table with a column of labels; all others describe the sample.
 
     Columns of numbers, written as text too, are brought to mean 0 and standard deviation 1, a missing value being
-    the median; words of up to `KINDS` kinds become a column of 0 and 1 each. Other columns, and those that are
-    constant or count the rows, are left out. All of that is noted. The index is the table's. Raises ValueError where
-    there is no such column, where nothing is left, where a column holds paths of images, and for what ``from_arrays``
-    refuses.
+    the median; words of up to `KINDS` kinds become a column of 0 and 1 each; a column of vectors of one length
+    becomes a column for each of their numbers. Other columns, those that are
+    constant, count the rows or rise from row to row as whole numbers, and those that repeat the label under other
+    names, are left out. All of that is noted. The index is the table's. Raises ValueError where
+    there is no such column, where two have one name, where nothing is left, where a column holds paths of images, and
+    for what ``from_arrays`` refuses.
     """
     if label_column not in table.columns:
         raise ValueError(f"there is no column {label_column!r}; there are: {', '.join(map(repr, table.columns))}")
+    if repeated := table.columns[table.columns.duplicated()].unique().tolist():
+        raise ValueError(f"columns have one name: {', '.join(map(repr, repeated))}; give each its own")
+    check_labels(table[label_column].tolist())
     kept: dict[str, pd.Series] = {}
     gaps, out = [], []
+    table = _unrolled(table, label_column)
     for name, column in table.drop(columns=label_column).items():
+        if _repeats(column, table[label_column]):
+            out.append(f"{name!r} (repeats the label)")
+            continue
         values, missing = _numbers(column)
         if values is None and _are_paths(column):
             raise ValueError(f"the column {name!r} holds paths of images: name it as the image column (--image-column)")
         found = dict(_words(str(name), column, missing) if values is None else [(str(name), values)])
-        found = {one: each for one, each in found.items() if each.nunique() > 1 and not _counts_rows(each)}
+        found = {one: each for one, each in found.items() if each.nunique() > 1 and not _names_rows(each)}
         kept |= found
         if not found:
             out.append(repr(name))
@@ -52,7 +61,7 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
     if gaps:
         notes.append(f"Missing values, taken for the median of their column: {some(gaps)}.")
     if out:
-        notes.append(f"Columns left out, which are constant, count rows, or hold other than numbers: {some(out)}.")
+        notes.append(f"Columns left out, which are constant, number rows, or hold other than numbers: {some(out)}.")
     labelled = from_arrays(features, table[label_column], kind="embeddings")
     return replace(labelled, notes=(*notes, *labelled.notes))
 
@@ -72,12 +81,14 @@ def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, f
         raise ValueError(f"{path}: {len(empty)} rows have no text, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
     check_labels(labels)
-    index = [f"{row}: {text[:SHOWN]}" for row, text in enumerate(texts)]
+    index = [f"{row}: {' '.join(text[:SHOWN].split())}" for row, text in enumerate(texts)]
     return from_arrays(extracted(texts, by, folder), labels, index=index, kind="embeddings")
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series | None, pd.Series]:
     """A column as float64 with NaN where a value is missing or infinite, None if it holds others; and where."""
+    if pd.api.types.is_complex_dtype(column.dtype):
+        return None, column.isna()
     if pd.api.types.is_numeric_dtype(column.dtype):  # booleans too
         values = column.astype("Float64").astype(float)
     else:
@@ -98,9 +109,36 @@ def _words(name: str, column: pd.Series, missing: pd.Series) -> Iterator[tuple[s
             yield f"{name}={word}", (words == word).fillna(False).astype(float)
 
 
-def _counts_rows(values: pd.Series) -> bool:
-    """Whether a column is 0, 1, 2 ... or any such count: it names the samples."""
-    return len(values) > 2 and bool((values.diff().iloc[1:] == 1).all())
+def _names_rows(values: pd.Series) -> bool:
+    """Whether a column is 0, 1, 2 ... or other whole numbers that rise, or fall, in every row: it names the samples."""
+    steps = values.diff().iloc[1:]
+    return len(values) > 2 and bool((values % 1 == 0).all() and ((steps > 0).all() or (steps < 0).all()))
+
+
+def _repeats(column: pd.Series, labels: pd.Series) -> bool:
+    """Whether a column is the label under other names: each of its values goes with one label, and the other way."""
+    if column.map(np.ndim).any():
+        return False
+    pairs = pd.DataFrame({"column": column.astype("string"), "label": labels.astype("string")}).drop_duplicates()
+    return len(pairs) > 1 and pairs["column"].is_unique and pairs["label"].is_unique
+
+
+def _unrolled(table: pd.DataFrame, label_column: str) -> pd.DataFrame:
+    """The table with a column for each number of its vectors, lists in Parquet. ValueError for uneven ones."""
+    parts = []
+    for name, column in table.items():
+        if name == label_column or not len(column) or not np.ndim(column.iloc[0]):
+            parts.append(column)
+            continue
+        lengths = {len(vector) if np.ndim(vector) == 1 else -1 for vector in column}
+        if len(lengths) > 1 or min(lengths) < 1:
+            raise ValueError(f"the column {name!r} holds lists of several lengths or shapes; allowed: vectors of one")
+        try:
+            vectors = np.stack(column.to_list()).astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the column {name!r} holds lists of other than numbers: {error}") from error
+        parts.append(pd.DataFrame(vectors, table.index, [f"{name}[{k}]" for k in range(vectors.shape[1])]))
+    return pd.concat(parts, axis=1) if any(part.ndim > 1 for part in parts) else table
 
 
 def _are_paths(column: pd.Series) -> bool:

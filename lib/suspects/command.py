@@ -60,7 +60,8 @@ def find_suspects(
     it: they are judged by regression (`judge_features`). ``limit``: suspects in the gallery, which is
     left out where ``gallery`` is False. ``tell`` gets what is said on the way,
     lines of text.
-    What was interrupted, or could not be written, goes on from where it was if it is called again.
+    What was interrupted, or could not be written, goes on from where it was if it is called again, with ``overwrite``
+    where the table was written already.
 
     Raises ValueError for settings that cannot be meant, for an ``out`` that cannot be written to and for files that
     would be replaced without ``overwrite``, before anything is read; and whatever `read_samples` and `judge` raise.
@@ -95,10 +96,16 @@ def find_suspects(
         found = judge(judged, recipe, layers=layers, checkpoint=checkpoint)
     for note in found.notes[len(samples.notes) :]:
         tell(f"- {note}")
+    if overwrite:  # a gallery of other labels would stay beside this table
+        (out / "suspects.html").unlink(missing_ok=True)
     found.save(out)
     tell("\n".join(found.lines()))
     if gallery:
-        shown = write_gallery(found.table, samples, paths[2], summary=found.lines(), limit=limit)
+        try:
+            shown = write_gallery(found.table, samples, paths[2], summary=found.lines(), limit=limit)
+        except KeyboardInterrupt:
+            tell("The table is written, the gallery is not: add --overwrite to have both anew")
+            raise
         tell(f"gallery of {shown}: {paths[2]}")
     checkpoint.unlink(missing_ok=True)
     tell(f"table: {paths[0]}\nnoise: {paths[1]}")

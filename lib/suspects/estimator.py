@@ -63,7 +63,7 @@ class LabelQuality(BaseEstimator):
             self.suspects_ = judge(labelled, recipe, layers=layers, progress=False)
         table = self.suspects_.table
         first = np.unique(labelled.labels.numpy(), return_index=True)[1]  # every class occurs
-        self.classes_ = np.asarray(y)[first]
+        self.classes_ = np.ravel(np.asarray(y))[first]
         self.n_features_in_ = int(np.prod(labelled.inputs.shape[1:]))
         self.label_quality_ = table["label_quality"].to_numpy()
         self.probability_wrong_ = table["probability_wrong"].to_numpy()

@@ -16,6 +16,7 @@ from ..progress import bar
 from .classes import some
 
 GREY = ("1", "L", "LA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes without colour
+ROUNDED = 1e-3  # by which pixels in [0, 1] may lie outside
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
@@ -71,16 +72,16 @@ def _scale(array: np.ndarray, deep: list[int]) -> list[str]:
     low, high = float(min(array[k].min() for k in deep)), float(max(array[k].max() for k in deep))
     least, range_, notes = to_unit(low, high)
     for k in deep:
-        array[k] = (array[k] - least) / range_
+        array[k] = ((array[k] - least) / range_).clip(0, 1)
     return [f"{len(deep)} images have more than 8 bits a pixel. {note}" for note in notes]
 
 
 def to_unit(low: float, high: float) -> tuple[float, float, list[str]]:
     """What to take from pixels that run from ``low`` to ``high``, and then divide by, so that they lie in [0, 1].
 
-    With a note on it, where there is something to do.
+    With a note on it, where there is something to do: more than to cut what rounding left outside.
     """
-    if low >= 0 and high <= 1:
+    if low >= -ROUNDED and high <= 1 + ROUNDED:
         return 0.0, 1.0, []
     ran = f"Pixels ran from {low:g} to {high:g}"
     if low >= 0 and high <= 255:

@@ -61,6 +61,8 @@ def judge_probabilities(labelled: Labelled) -> Suspects:
     ``probability_wrong`` is 1 less its probability, smoothed over the ranks and moved so that the mean is the noise
     rate.
     """
+    if labelled.pred_probs is None:
+        raise ValueError('there are no probabilities: read them by from_arrays(pred_probs, labels, kind="pred_probs")')
     begun = time.perf_counter()
     given, n = labelled.labels.numpy(), len(labelled)
     joint = confident_joint(given, labelled.pred_probs)

@@ -7,7 +7,7 @@ a sentence in ``Labelled.notes``.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,8 @@ def from_arrays(
     """
     if kind not in (None, *KINDS):
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if isinstance(class_names, (str, Mapping, Set)):
+        raise ValueError(f"class_names are a {type(class_names).__name__}; allowed: names in the order of the classes")
     index = _index(inputs, labels, index)
     if kind == "pred_probs":
         return _with_probabilities(inputs, labels, class_names, index)
@@ -158,6 +160,12 @@ def from_csv(
     for column in (image_column, label_column):
         if column not in table.columns:
             raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
+    kinds = {type(name).__name__ for name in table[image_column].dropna()} - {"str"}
+    if kinds:
+        raise ValueError(
+            f"{path}: the column {image_column!r} holds {' and '.join(sorted(kinds))}, not paths; save the images as "
+            "files, or load them and use from_dataset or from_arrays"
+        )
     names = table[image_column].astype("string").fillna("").tolist()
     empty = [row for row, name in enumerate(names) if not name.strip()]
     if empty:
@@ -236,6 +244,11 @@ def _with_probabilities(
         class_names, series = list(map(str, columns)), series.map(str, na_action="ignore")
     elif class_names is None and len(series) and isinstance(series.iloc[0], str):
         class_names = sorted(series.dropna().unique())  # as scikit-learn orders them
+        if all(name.isdecimal() for name in class_names) and class_names != sorted(class_names, key=int):
+            raise ValueError(
+                f"labels are numbers as text, which come as {', '.join(class_names[:3])} ... in the order of words: "
+                "name the columns of pred_probs, by class_names or as a DataFrame, or give labels as integers"
+            )
     class_names = range(pred_probs.shape[1]) if class_names is None else class_names
     if len(class_names) != pred_probs.shape[1]:
         raise ValueError(f"pred_probs have {pred_probs.shape[1]} columns; the labels have {len(class_names)} classes")

@@ -1,6 +1,8 @@
 """Tables of image paths and labels: read as they are meant, and their images found."""
 
+import csv
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -38,20 +40,34 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is no table ({str(error).strip()})") from error
     if table.empty:
         raise ValueError(f"{path} has no rows")
-    _check_quotes(table, separator, path)
+    _check_quotes(table, separator, path, encoding)
     return table
 
 
-def _check_quotes(table: pd.DataFrame, separator: str, path: Path) -> None:
-    """Raise ValueError where a field holds lines that look like rows: they would vanish."""
-    for column in table.columns:
-        for row, field in table[column][table[column].str.contains("\n", regex=False)].items():
-            lines = field.splitlines()[1:]
-            if lines and min(line.count(separator) for line in lines) >= table.shape[1] - 1 > 0:
-                raise ValueError(
-                    f"{path}: the field {column!r} of row {row} (counted from 0) runs over {len(lines) + 1} lines that "
-                    f"look like rows; is a quotation mark not closed? It begins {field[:40]!r}"
-                )
+def _check_quotes(table: pd.DataFrame, separator: str, path: Path, encoding: str) -> None:
+    """Raise ValueError where a field of several lines may have swallowed rows: its quotation marks are not sound."""
+    if not any(column.str.contains("\n", regex=False).any() for _, column in table.items()):
+        return
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        with open(path, encoding=encoding, newline="") as file:
+            rows = csv.reader(file, delimiter=separator, strict=True)
+            for fields in rows:
+                if swallowed := next((field for field in fields if _holds_rows(field, separator, len(fields))), ""):
+                    raise csv.Error(f"a field holds several lines that look like rows; it begins {swallowed[:40]!r}")
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: the row that ends in line {rows.line_num} runs over several lines, and its quotation marks are "
+            f"not sound ({error}); is one not closed? Within a field each is doubled"
+        ) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _holds_rows(field: str, separator: str, columns: int) -> bool:
+    """Whether whole lines of a field are as long as rows of three columns or more; a text's lines seldom all are."""
+    inner = field.splitlines()[1:-1]
+    return columns > 2 and len(inner) > 2 and all(line.count(separator) == columns - 1 for line in inner)
 
 
 def located(root: Path, names: list[str]) -> tuple[list[Path], list[str]]:

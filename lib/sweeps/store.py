@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,19 @@ class PointStore:
         return sorted(os.listdir(self.points)) if self.points.exists() else []
 
     def size(self) -> str:
-        """How many points and bytes it holds, in words."""
-        total = number = 0
-        for point in os.scandir(self.points) if self.points.exists() else ():
-            number += 1
-            total += sum(file.stat().st_size for file in os.scandir(point.path))
+        """How many points and bytes it holds, in words; another sweep may be writing into it."""
+        names = self.names()
+        total, number = sum(map(self._bytes, names)), len(names)
         size = f"{total / 1e6:,.0f} MB" if total >= 1e7 else f"{total / 1e3:,.0f} kB"
         return f"{number:,} {'point' if number == 1 else 'points'}, {size}"
+
+    def _bytes(self, name: str) -> int:
+        total = 0
+        with suppress(OSError):  # not a point's folder, or one that another sweep has just removed
+            for file in os.scandir(self.points / name):
+                with suppress(FileNotFoundError):  # it was renamed since
+                    total += file.stat().st_size
+        return total
 
     def look(self, name: str) -> tuple[dict[str, Any] | None, str]:
         """The mark of a finished point, and what is wrong with its files: (None, "") if it never ended.

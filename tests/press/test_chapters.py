@@ -19,8 +19,8 @@ from lib.press.chapters import execute, find, names, singles
 from lib.press.claims import claims_of
 from lib.press.parameters import Parameter, ParameterError, parameters
 from lib.press.show import CLAIM, PROVENANCE
-from lib.site.build import SETUP, Published, cell_problems, copy_notebooks
 from lib.site.live import run_live
+from lib.site.notebooks import SETUP, Published, cell_problems, copy_notebooks
 from lib.sweeps.point import numbers_of
 
 CHAPTERS = names()

@@ -15,7 +15,7 @@ from lib.press import wanted as module
 from lib.press.chapters import find
 from lib.press.recording import records_command
 from lib.press.wanted import Wanted, make, plan_of, unwanted, wanted, work
-from lib.records import Store
+from lib.records import Store, run_now
 
 
 def test_a_chapter_tells_its_plan_and_runs_nothing(own_data):
@@ -68,6 +68,9 @@ def test_nothing_is_begun_that_would_take_too_long(some, own_data, tmp_path):
     done = [done for _, done in make(long, until=time.time() + 60, folder=tmp_path / "records")]
     assert done == ["left: not enough time"] * 2
     assert not list((tmp_path / "records").glob("*.parquet"))
+    Store(tmp_path / "records").put(run_now(some[0].experiment, resume=False, progress=False))
+    there = [replace(long[0], state="recorded")]
+    assert [done for _, done in make(there, until=time.time() + 60, folder=tmp_path / "records")] == ["there"]
 
 
 def test_what_is_cut_off_leaves_whole_seeds(some, monkeypatch, capsys):

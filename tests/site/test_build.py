@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import nbformat
 import pytest
@@ -12,8 +13,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lib.paths import NOTEBOOKS, ROOT
 from lib.press import chapters
-from lib.site import build, front, ledger, playground
-from lib.site.build import SETUP, Published, SiteProblem, cell_problems, copy_notebooks, stage
+from lib.site import build, front, ledger, notebooks, playground
+from lib.site.build import stage
+from lib.site.notebooks import SETUP, Published, SiteProblem, cell_problems, copy_notebooks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
@@ -47,7 +49,7 @@ def test_a_book_with_a_stored_traceback_is_not_built(tmp_path, monkeypatch):
     notebook["cells"][1]["outputs"] = [{"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
     (tmp_path / "01_broken.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     monkeypatch.setattr(chapters, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
     with pytest.raises(SiteProblem, match="01_broken, cell 1: stored traceback"):
         build.build()
 
@@ -57,7 +59,7 @@ def small(tmp_path, monkeypatch):
     """A book of one chapter: the path of its notebook."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for module in (build, ledger, chapters):
+    for module in (notebooks, ledger, chapters):
         monkeypatch.setattr(module, "NOTEBOOKS", folder)
     monkeypatch.setattr("lib.site.explorers.write_in", lambda *_: None)  # they show the book's own chapters
     monkeypatch.setattr(front, "found", lambda claims: ["It was found."])  # which tells of the whole book's claims
@@ -119,6 +121,18 @@ def test_publishing_changes_the_first_line_of_the_setup_cell_alone(small, tmp_pa
     assert "naïve" in (tmp_path / "copies" / small.name).read_text(encoding="utf-8")
     after.cells[1].source = before.cells[1].source
     assert nbformat.writes(after) + "\n" == small.read_text(encoding="utf-8")  # the layout is nbformat's own
+
+
+def test_the_weekly_run_in_colabs_versions_publishes_with_what_it_installs(tmp_path):
+    workflow = (ROOT / ".github" / "workflows" / "colab.yml").read_text(encoding="utf-8")
+    script = textwrap.dedent(workflow.split('python -c "')[1].split('\n          "\n')[0])
+    others = "altair click dask IPython jupyter_book jupytext papermill pydantic yaml"
+    code = f"import sys\nfor name in '{others}'.split(): sys.modules[name] = None\n{script}"
+    where = {"RUNNER_TEMP": str(tmp_path), "GITHUB_SHA": "abc123", "GITHUB_REPOSITORY": "owner/book"}
+    where["GITHUB_SERVER_URL"] = "https://github.com"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | where, check=True)
+    published = tmp_path / "colab" / "07_width.ipynb"
+    assert "https://github.com/owner/book" in published.read_text(encoding="utf-8")
 
 
 def test_a_chapter_without_the_line_is_not_published(small, tmp_path):

@@ -16,8 +16,8 @@ from lib.press import chapters
 from lib.press.claims import claims_of
 from lib.press.show import PROVENANCE
 from lib.site import build, ledger
-from lib.site.build import Published
 from lib.site.criteria import title
+from lib.site.notebooks import Published
 from lib.site.pdf import make_pdf
 from tests.site.browser import CHROMIUM, browser
 

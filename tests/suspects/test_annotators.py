@@ -71,3 +71,21 @@ def test_what_says_nothing_is_named(labels, p, message):
 
 def test_the_docstrings_example_runs():
     assert doctest.testmod(annotators).failed == 0
+
+
+def test_probabilities_are_matched_by_their_columns_names():
+    labels = pd.DataFrame({"one": ["dog", "dog", "cat", "cat"]}, index=list("abcd"))
+    sure = pd.DataFrame({"dog": [0.99, 0.99, 0.01, 0.01], "cat": [0.01, 0.01, 0.99, 0.99]}, index=labels.index)
+    found = consensus(labels, sure)
+    assert found.samples["consensus_label"].tolist() == ["dog", "dog", "cat", "cat"]
+    assert (found.samples["agreement"] == 1).all()
+    with pytest.raises(ValueError, match="columns dog, cow; the labels are cat, dog"):
+        consensus(labels, sure.rename(columns={"cat": "cow"}))
+    with pytest.raises(ValueError, match="indexes of labels and pred_probs differ"):
+        consensus(labels, sure[::-1])
+
+
+@pytest.mark.parametrize("labels", [[], np.empty((0, 3)), np.empty((3, 0))])
+def test_nothing_is_refused(labels):
+    with pytest.raises(ValueError, match="nothing empty"):
+        consensus(labels)

@@ -53,3 +53,9 @@ def test_missing_columns_and_shared_names_are_refused():
 
 def test_the_docstrings_example_runs():
     assert doctest.testmod(cleaned).failed == 0
+
+
+def test_names_are_found_whatever_ends_their_lines():
+    table = TABLE.set_axis(["1: Good\r\nthing", "2: a\rb", "3", "4"])
+    marks = MARKS.assign(index=["2: a\nb", "3", "4"])
+    assert cleaned_labels(table, marks).to_dict() == {"1: Good\r\nthing": "1", "2: a\rb": "1", "3": "1"}

@@ -35,7 +35,7 @@ def check(found, index=None) -> None:
     notes = " ".join(found.notes)
     assert "4 columns of numbers, each brought to mean 0 and standard deviation 1" in notes
     assert "Missing values, taken for the median of their column: 'age' (2)." in notes
-    assert "left out, which are constant, count rows, or hold other than numbers: 'row', 'remark', 'unit'." in notes
+    assert "left out, which are constant, number rows, or hold other than numbers: 'row', 'remark', 'unit'." in notes
     assert found.embedded
 
 
@@ -106,3 +106,52 @@ def test_images_of_a_parquet_table_are_read(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"t\.parquet is no table"):
         read_samples(tmp_path / "t.parquet")
+
+
+def test_a_column_that_repeats_the_label_is_left_out():
+    label = np.arange(N) % 3
+    frame = pd.DataFrame({"x": DRAWS.normal(size=N), "species": np.array(["a", "b", "c"])[label], "label": label})
+    frame["target"] = 10 - label
+    found = from_table(frame)
+    assert found.inputs.shape == (N, 1)
+    assert "'species' (repeats the label), 'target' (repeats the label)" in " ".join(found.notes)
+    frame.loc[0, "species"] = "b"  # now it says something of its own
+    assert from_table(frame).inputs.shape == (N, 4)
+
+
+def test_a_rising_number_names_the_rows_whatever_its_steps():
+    steps = DRAWS.integers(1, 9, N)
+    frame = pd.DataFrame(
+        {"x": DRAWS.normal(size=N), "id": steps.cumsum(), "back": -steps.cumsum(), "label": np.arange(N) % 2}
+    )
+    found = from_table(frame.assign(rising=np.sort(DRAWS.normal(size=N))))
+    assert found.inputs.shape == (N, 2)
+    assert "'id', 'back'" in " ".join(found.notes)
+
+
+def test_vectors_in_a_column_become_columns(tmp_path):
+    vectors = DRAWS.normal(size=(N, 4))
+    frame = pd.DataFrame({"embedding": list(vectors), "x": DRAWS.normal(size=N), "label": np.arange(N) % 3})
+    frame.to_parquet(tmp_path / "t.parquet")
+    found = read_samples(tmp_path / "t.parquet")
+    expected = (vectors - vectors.mean(0)) / vectors.std(0)
+    assert found.inputs[:, :4].numpy() == pytest.approx(expected, abs=1e-5)
+    assert found.inputs.shape == (N, 5)
+    for entry, says in (([1.0], "several lengths"), (["a"] * 4, "other than numbers")):
+        frame["embedding"] = [entry, *vectors[1:]]
+        with pytest.raises(ValueError, match=says):
+            from_table(frame)
+
+
+def test_images_inside_a_table_are_pointed_at(tmp_path):
+    frame = pd.DataFrame({"image": [{"bytes": b"x", "path": None}] * 6, "label": np.arange(6) % 2})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="'image' holds dict, not paths; save the images as files"):
+        read_samples(tmp_path / "t.parquet")
+
+
+def test_columns_of_one_name_are_refused_and_complex_numbers_left_out():
+    frame = pd.DataFrame({"x": DRAWS.normal(size=N), "label": np.arange(N) % 3})
+    with pytest.raises(ValueError, match="columns have one name: 'x'"):
+        from_table(pd.concat([frame, frame[["x"]]], axis=1))
+    assert from_table(frame.assign(wave=np.exp(1j * np.arange(N)))).inputs.shape == (N, 1)

@@ -220,3 +220,22 @@ def test_embeddings_are_judged_by_regression_unless_a_network_is_asked_for(tmp_p
     assert len(pd.read_csv(tmp_path / "out" / "suspects.csv")) == 300
     asked = find_suspects(tmp_path / "digits.npz", out=tmp_path / "net", tell=said.append, epochs=1, gallery=False)
     assert len(asked.history) == 1
+
+
+def test_a_gallery_of_other_labels_does_not_stay_beside_the_table(tmp_path, monkeypatch):
+    draws, label = np.random.default_rng(0), np.arange(60) % 3
+    np.savez(tmp_path / "t.npz", embeddings=draws.normal(size=(60, 4)) + label[:, None], labels=label)
+    out, told = tmp_path / "out", []
+    find_suspects(tmp_path / "t.npz", out=out, tell=told.append)
+    assert (out / "suspects.html").exists()
+    find_suspects(tmp_path / "t.npz", out=out, tell=told.append, overwrite=True, gallery=False)
+    assert not (out / "suspects.html").exists()
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lib.suspects.command.write_gallery", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        find_suspects(tmp_path / "t.npz", out=tmp_path / "other", tell=told.append)
+    assert "the gallery is not: add --overwrite" in told[-1]
+    assert (tmp_path / "other" / "suspects.csv").exists()

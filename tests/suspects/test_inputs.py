@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from lib.suspects.early_stop import Inputs, Recipe
 from lib.suspects.read import from_arrays, from_csv, from_dataset, from_folder
 from lib.suspects.sources import read_samples
+from lib.suspects.tables import read_table
 
 TWO = np.arange(24) % 2
 DRAWN = np.random.default_rng(0).integers(100, 200, (24, 6, 5))  # of the 65,536 values of 16 bits
@@ -346,7 +348,13 @@ def test_a_path_that_may_mean_two_files_is_not_guessed(table, tmp_path):
 def test_a_table_that_swallows_rows_is_refused(table):
     rows = [f"b/Img_{k:02}.PNG,{'ab'[k % 2]},ok" for k in range(24)]
     rows[5], rows[15] = f'{rows[5][:-2]}"5 cm', f'{rows[15][:-2]}7" lens'
-    with pytest.raises(ValueError, match=r"'note' of row 5 .* runs over 11 lines that look like rows; is a quotation"):
+    with pytest.raises(ValueError, match=r"row that ends in line 17 runs over .* not sound .*; is one not closed\?"):
+        from_csv(table(rows=rows, header="image,label,note"))
+    middle = [",".join(row.split(",")[k] for k in (0, 2, 1)) for row in rows]
+    with pytest.raises(ValueError, match=r"is one not closed\?"):
+        from_csv(table(rows=middle, header="image,note,label"))
+    rows[15] = 'b/Img_15.PNG,b,a 7"'  # closed where a field ends: only that rows are gone tells
+    with pytest.raises(ValueError, match=r"several lines that look like rows; it begins '5 cm"):
         from_csv(table(rows=rows, header="image,label,note"))
     rows[5], rows[15] = 'b/Img_05.PNG,b,"two\nlines, and more"', "b/Img_15.PNG,b"
     assert len(from_csv(table(rows=rows, header="image,label,note"))) == 24
@@ -366,3 +374,57 @@ def test_what_is_no_table_is_named(table):
     path.write_bytes(path.read_bytes().replace(b",a", b",\xe9"))
     with pytest.raises(ValueError, match=r"no table in UTF-8 .*save it in that encoding"):
         from_csv(path)
+
+
+def test_texts_of_several_lines_with_commas_are_sound(tmp_path):
+    texts = [f"Great product {k},\nreally, I liked it,\nas I said, twice" for k in range(20)]
+    frame = pd.DataFrame({"review": texts, "label": ["good", "bad"] * 10})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert read_table(tmp_path / "t.csv")["review"].tolist() == texts
+    frame.assign(more="x").to_csv(tmp_path / "t.csv", index=False)
+    assert read_table(tmp_path / "t.csv")["review"].tolist() == texts
+
+
+def test_numbers_far_from_0_keep_what_they_differ_by():
+    near = np.random.default_rng(0).normal(size=(60, 5))
+    near[:, 1] = np.arange(60) % 7
+    for far in (near + 1e8, near + np.array([0, 2**40, 0, -1e9, 0])):
+        found = from_arrays(far, np.arange(60) % 3)
+        offset = found.inputs.double().numpy() - near
+        assert np.ptp(offset, axis=0).max() < 1e-5
+        assert "columns lie far from 0 beside what they differ by" in notes(found)
+        assert "copies" not in notes(found)
+    assert not notes(from_arrays(near, np.arange(60) % 3))
+
+
+def test_pixels_that_rounding_put_beyond_1_are_cut():
+    images = np.random.default_rng(0).random((20, 8, 8))
+    images[0, 0, 0], images[1, 0, 0] = 1.0000001, -1e-7
+    found = from_arrays(images, np.arange(20) % 2)
+    assert found.inputs.numpy()[:, 0] == pytest.approx(images.clip(0, 1))
+    assert (found.inputs.min(), found.inputs.max()) == (0, 1)
+    assert "Pixels" not in notes(found)
+
+
+def test_labels_in_the_other_byte_order_are_the_same_labels():
+    inputs = np.random.default_rng(0).normal(size=(20, 3))
+    labels = np.arange(20) % 3
+    assert from_arrays(inputs, labels.astype(">i4")).labels.tolist() == labels.tolist()
+
+
+def test_frames_of_nullable_numbers_and_booleans_are_numbers():
+    frame = pd.DataFrame({"x": np.arange(20) / 7, "flag": np.arange(20) % 3 == 0})
+    found = from_arrays(frame, np.arange(20) % 2)
+    assert found.inputs[:, 1].tolist() == frame["flag"].astype(float).tolist()
+    assert from_arrays(frame[["x"]].convert_dtypes(), np.arange(20) % 2).inputs.shape == (20, 1)
+
+
+def test_a_list_of_tensors_with_gradients_is_read():
+    rows = [torch.full((3,), float(k), requires_grad=True) for k in range(6)]
+    assert from_arrays(rows, np.arange(6) % 2).inputs[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("names", [{0: "a", 1: "b"}, {"a", "b"}, "ab"])
+def test_class_names_without_an_order_are_refused(names):
+    with pytest.raises(ValueError, match="allowed: names in the order of the classes"):
+        from_arrays(np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2, names)

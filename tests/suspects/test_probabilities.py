@@ -118,3 +118,18 @@ def test_from_the_command_line_nothing_is_trained(tmp_path, monkeypatch, capsys,
     noise = json.loads((tmp_path / "out" / "noise.json").read_text(encoding="utf-8"))
     assert noise["noise_rate"]["estimate"] == pytest.approx(wrong.mean(), abs=0.05)
     assert ("<img" in (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8")) == pictures
+
+
+def test_numbers_as_text_are_asked_about_where_their_order_is_not_that_of_words():
+    given, _, p = drawn(classes=12)
+    with pytest.raises(ValueError, match=r"which come as 0, 1, 10 \.\.\. in the order of words: name the columns"):
+        find_label_issues(given.astype(str), p)
+    expected = find_label_issues(given, p)
+    assert np.array_equal(find_label_issues(given.astype(str), pd.DataFrame(p)), expected)
+    named = from_arrays(p, given.astype(str), [str(k) for k in range(12)], kind="pred_probs")
+    assert np.array_equal(judge_probabilities(named).table["is_label_issue"], expected)
+
+
+def test_samples_without_probabilities_are_named():
+    with pytest.raises(ValueError, match='kind="pred_probs"'):
+        judge_probabilities(from_arrays(np.eye(4), [0, 1, 0, 1]))

@@ -161,3 +161,11 @@ def test_a_full_disk_is_said_the_store_stays_readable_and_a_rerun_completes(tiny
         assert summary.already == before[before["state"] == "done"]["point"].nunique()
         assert values(after) == values(undisturbed)
         assert not list(disk.rglob(".part-*"))
+
+
+def test_the_size_is_told_while_another_sweep_writes(stored, monkeypatch):
+    store, _, _ = stored
+    (store.points / ".DS_Store").write_bytes(b"x")  # no point's folder
+    told = store.size()
+    (store.points / store.names()[-1] / ".part-1.json").symlink_to("renamed since")  # stat finds nothing
+    assert store.size() == told
