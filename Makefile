@@ -31,7 +31,7 @@ pdf: book  ## the whole book as one PDF (needs Chromium)
 test: install  ## lint, import contract, unit and notebook tests, chapters live that changed
 	$(RUN) -m lib test
 
-test-all: install  ## all of `test`, and what is slow: kills, browsers, sites, clusters, chapters cold, records
+test-all: install  ## all of `test`, and what is slow: kills, browsers, sites, clusters, records
 	$(RUN) -m lib test-all
 
 bench: install  ## benchmarks, side by side in one run

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from lib.data import ARRAYS, DataConfig, DataDamaged, DataUnavailable, load, pixels
-from lib.paths import data_folder
+from lib.paths import ROOT, data_folder
 from lib.press.own_images import task_from_arrays
 
 
@@ -240,3 +240,21 @@ def test_real_cifar10_is_read_from_its_cache(real_data):
     assert torch.bincount(task.test_labels).tolist() == [1000] * 10
     with np.load(real_data / "cifar10.npz") as cache:
         assert np.array_equal(task.test_images[5].permute(1, 2, 0).numpy(), cache["test_images"][5])
+
+
+def test_the_pages_example_of_ones_own_images_runs(own_data):
+    """With the digits for images, and at smoke, which takes seconds."""
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, 8, 8) / 16).astype(np.float32)
+    page = (ROOT / "book" / "using.md").read_text(encoding="utf-8")
+    code = page.split("## Your own images")[1].split("```python")[1].split("```")[0].replace('"cpu"', '"smoke"')
+    held = {
+        "train_images": images[:900],
+        "train_labels": labels[:900],
+        "test_images": images[900:],
+        "test_labels": labels[900:],
+    }
+    exec(code, held)
+    errors = [row["noisy_error"] for row in held["outcome"].history]
+    assert max(errors) > errors[0]
+    assert held["outcome"].history[-1]["test_error"] < 0.3

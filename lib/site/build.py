@@ -58,7 +58,7 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
         captions.complete_captions(notebook)
         bars.name_bars(notebook)
         write_notebook(path, notebook)
-    tables = [sweeps_page.read_table(path) for path in sorted(SWEEPS.glob("*.parquet"))]
+    tables = [sweeps_page.read_sweep(path) for path in sorted(SWEEPS.glob("*.parquet"))]
     claims = ledger.all_claims(runs)
     ledger.write_in(source / "book", claims)
     front.write_in(source / "book")

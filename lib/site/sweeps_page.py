@@ -51,7 +51,7 @@ class Collected:
         return self.table.drop_duplicates("point")
 
 
-def read_table(path: Path) -> Collected:
+def read_sweep(path: Path) -> Collected:
     """A collected table; ValueError if the file is none."""
     try:
         table = pq.read_table(path)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .classes import MISSING, some
 from .pretrained import Extractor, extracted
-from .read import Labelled, check_labels, from_arrays
+from .read import Labelled, check_given_labels, from_arrays
 from .tables import read_table
 
 SHOWN = 200  # letters of a text by which it is called
@@ -35,7 +35,7 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
         raise ValueError(f"there is no column {label_column!r}; there are: {', '.join(map(repr, table.columns))}")
     if repeated := table.columns[table.columns.duplicated()].unique().tolist():
         raise ValueError(f"columns have one name: {', '.join(map(repr, repeated))}; give each its own")
-    check_labels(table[label_column].tolist())
+    check_given_labels(table[label_column].tolist())
     kept: dict[str, pd.Series] = {}
     gaps, out = [], []
     table = _unrolled(table, label_column)
@@ -80,7 +80,7 @@ def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, f
     if empty := [row for row, text in enumerate(texts) if not text]:
         raise ValueError(f"{path}: {len(empty)} rows have no text, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
-    check_labels(labels)
+    check_given_labels(labels)
     index = [f"{row}: {' '.join(text[:SHOWN].split())}" for row, text in enumerate(texts)]
     return from_arrays(extracted(texts, by, folder), labels, index=index, kind="embeddings")
 

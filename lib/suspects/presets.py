@@ -24,9 +24,6 @@ CELLS = (  # kinds of noise and their rates
 )
 
 
-SUSPECT_DATA = ("digits", "mnist", "cifar10")
-
-
 def find_wrong_labels(name: str, setting: str, noise_rate: float) -> FindWrongLabels:
     """A cell of the comparison: fully connected for handwritten digits, a small ResNet-9 for four kinds of vehicles."""
     if name == "cifar10":

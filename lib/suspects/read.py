@@ -130,7 +130,7 @@ def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = Tr
         raise FileNotFoundError(f"{folder} is no folder" if folder.exists() else f"{folder} is not there")
     found, names, notes = class_folders(folder)
     labels = [name.split("/")[0] for name in names]
-    check_labels(labels)
+    check_given_labels(labels)
     return _from_files(found, labels, names, notes, largest, progress)
 
 
@@ -171,7 +171,7 @@ def from_csv(
     if empty:
         raise ValueError(f"{path}: {len(empty)} rows name no image, the first are {some(empty)} (counted from 0)")
     labels = table[label_column].tolist()
-    check_labels(labels)
+    check_given_labels(labels)
     paths, notes = located(root, names)
     return _from_files(paths, labels, names, notes, largest, progress)
 
@@ -213,7 +213,7 @@ def from_dataset(dataset: Any, *, largest: int = LARGEST, progress: bool = True)
 # Sources -----------------------------------------------------------------------------------------
 
 
-def check_labels(labels: list[str]) -> None:
+def check_given_labels(labels: list[str]) -> None:
     """Before an hour of decoding."""
     series = as_series(labels)
     check_missing(series)

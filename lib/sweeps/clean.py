@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import atomic
-from .code import code_of
+from .code import code_of_notebook
 from .grid import Sweep, load_sweep
 from .store import DONE, PointStore, point_name
 
@@ -79,11 +79,11 @@ def users(store: PointStore, also: Sweep) -> list[Sweep]:
     return found
 
 
-def unwanted(store: PointStore, sweeps: Sequence[Sweep]) -> Unwanted:
+def unwanted_points(store: PointStore, sweeps: Sequence[Sweep]) -> Unwanted:
     """What none of these sweeps wants at today's code; a point that is being run is never among it."""
     wanted: set[str] = set()
     for sweep in sweeps:
-        code = code_of(sweep.notebook, sweep.folder)
+        code = code_of_notebook(sweep.notebook, sweep.folder)
         wanted |= {point_name(sweep.notebook, given, code, sweep.folder) for given in sweep.points}
     ids = {name.partition("-")[0] for name in wanted}
     older, outside, unfinished = [], [], []
@@ -98,7 +98,7 @@ def unwanted(store: PointStore, sweeps: Sequence[Sweep]) -> Unwanted:
 
 
 def remove(store: PointStore, found: Unwanted) -> int:
-    """Remove what `unwanted` found, except what somebody runs right now; how many points that were."""
+    """Remove what `unwanted_points` found, except what somebody runs right now; how many points that were."""
     gone = 0
     for name in found.points:
         with store.claim(name) as mine:

@@ -16,7 +16,7 @@ NO_NUMBERS = True
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
-def code_of(notebook: Path, folder: Path | None = None) -> Identity:
+def code_of_notebook(notebook: Path, folder: Path | None = None) -> Identity:
     """Of a notebook whose kernel works in ``folder`` (None: where it lies). ValueError or OSError if it cannot be read.
 
     Modules and packages that it imports from that folder count file by file,

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from ..paths import SWEEPS, data_folder
-from .clean import remember, remove, unwanted, users
+from .clean import remember, remove, unwanted_points, users
 from .cluster import Cluster
 from .grid import Sweep, find_sweep, load_sweep, sweep_names
 from .named import load_cluster
@@ -84,7 +84,7 @@ def sweep_command(
 def _clean(points: PointStore, sweep: Sweep, path: Path, plan: bool, say: Callable[[str], None]) -> int:
     """Say what no sweep wants any more, and unless it is only planned remove it."""
     points.open()
-    found = unwanted(points, users(points, sweep))
+    found = unwanted_points(points, users(points, sweep))
     if plan:
         say(f"{points.folder} ({points.size()}); --clean would remove: {found.text()}")
         return 0

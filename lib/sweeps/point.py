@@ -22,7 +22,7 @@ from ..paths import DATA_VARIABLE
 from ..press.execute import NoKernel, cells_seconds, execute_notebook, prepared
 from ..words import count
 from . import in_kernel
-from .code import code_of
+from .code import code_of_notebook
 from .shown import numbers_of
 from .store import ROWS, PointStore, StoreFailed, seal_of
 
@@ -139,7 +139,7 @@ def device(threads: int) -> str:
 def _changed(task: PointTask) -> str:
     """What is other code here than where the sweep was planned; "" if nothing is."""
     try:
-        here = code_of(task.notebook, task.folder)
+        here = code_of_notebook(task.notebook, task.folder)
     except (OSError, ValueError) as error:
         return f"{socket.gethostname()} cannot read the notebook: {error}"
     if here.id == task.code.id:

@@ -11,7 +11,7 @@ from ..paths import data_folder
 from ..progress import say
 from ..words import duration
 from .cluster import Cluster, connected, need_dask, outcomes, refuse_in_a_worker
-from .code import code_of
+from .code import code_of_notebook
 from .grid import Sweep
 from .point import PointOutcome, PointTask
 from .store import PointStore, point_name, seal_of
@@ -19,7 +19,7 @@ from .watch import Watch
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedPoint:
     """A point and what is to be done about it."""
 
     given: Mapping[str, Any]
@@ -34,13 +34,13 @@ class Planned:
         return self.state != "done"
 
 
-def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) -> list[Planned]:
-    """What a run would do, a `Planned` a point; ``code`` is today's if it is not given.
+def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) -> list[PlannedPoint]:
+    """What a run would do, a `PlannedPoint` a point; ``code`` is today's if it is not given.
 
     Reads every file of these points: what is altered is found here.
     """
     store.open()
-    code = code or code_of(sweep.notebook, sweep.folder)
+    code = code or code_of_notebook(sweep.notebook, sweep.folder)
     others: dict[str, list[str]] = {}
     for name in store.names():
         others.setdefault(name.partition("-")[0], []).append(name)
@@ -49,24 +49,24 @@ def plan_sweep(sweep: Sweep, store: PointStore, code: Identity | None = None) ->
 
 def _planned(
     store: PointStore, sweep: Sweep, given: Mapping[str, Any], code: Identity, others: Mapping[str, list[str]]
-) -> Planned:
+) -> PlannedPoint:
     name = point_name(sweep.notebook, given, code, sweep.folder)
     there = others.get(name.partition("-")[0], [])
     mark, problem = store.look(name) if name in there else (None, "")
     if problem:
-        return Planned(given, name, "damaged", problem)
+        return PlannedPoint(given, name, "damaged", problem)
     if mark:
         if mark["state"] == "done":
-            return Planned(given, name, "done")
-        return Planned(given, name, mark["state"], f"failed before: {mark['error']}", seal_of(mark))
+            return PlannedPoint(given, name, "done")
+        return PlannedPoint(given, name, mark["state"], f"failed before: {mark['error']}", seal_of(mark))
     older = [found for other in there if other != name and (found := store.look(other)[0])]
     if older:
         before = max(older, key=lambda mark: mark["date"])["code"]
-        return Planned(given, name, "code changed", f"changed since: {', '.join(code.differing(before))}")
-    return Planned(given, name, "missing", "never finished")
+        return PlannedPoint(given, name, "code changed", f"changed since: {', '.join(code.differing(before))}")
+    return PlannedPoint(given, name, "missing", "never finished")
 
 
-def plan_text(sweep: Sweep, planned: Sequence[Planned]) -> str:
+def plan_text(sweep: Sweep, planned: Sequence[PlannedPoint]) -> str:
     """A line a point, and how many are in which state."""
     lines = [f"  {sweep.label(point.given)}: {point.why if point.runs else 'done'}" for point in planned]
     counts = Counter(point.state for point in planned)
@@ -126,7 +126,7 @@ def run_sweep(
     tell = watch.tell
     begun = time.perf_counter()
     store.open(create=True)
-    code = code_of(sweep.notebook, sweep.folder)
+    code = code_of_notebook(sweep.notebook, sweep.folder)
     planned = plan_sweep(sweep, store, code)
     todo = {point.name: point for point in planned if point.runs}
     summary = Summary(len(planned), already=len(planned) - len(todo))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ..files import atomic
 from ..paths import NOTEBOOKS
-from .code import code_of
+from .code import code_of_notebook
 from .grid import Sweep, SweepError
 from .store import COLUMNS, ROWS, PointStore, point_name
 
@@ -51,7 +51,7 @@ def collect(store: PointStore, sweep: Sweep | None = None) -> pa.Table:
 
 def _wanted(store: PointStore, sweep: Sweep | None) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if sweep is not None:
-        code = code_of(sweep.notebook, sweep.folder)
+        code = code_of_notebook(sweep.notebook, sweep.folder)
         yield from ((point_name(sweep.notebook, given, code, sweep.folder), given) for given in sweep.points)
         return
     latest: dict[str, tuple[str, str]] = {}

@@ -20,7 +20,7 @@ def published(stored, tiny, figure: str = "") -> sweeps_page.Collected:
     fake(store, one, {"x": 2.0})
     one = tiny.sweep(f"title: Some squares\ngrid: {{product: {{x: [1.0, 2.0, 3.0, 4.0]}}}}\n{figure}")
     write_table(collect(store, one), tiny.folder / "made.parquet", one)
-    return sweeps_page.read_table(tiny.folder / "made.parquet")
+    return sweeps_page.read_sweep(tiny.folder / "made.parquet")
 
 
 FIGURE = "figure: {name: c, quantity: q, x: x, ylabel: height, caption: They rise., alt: A line that rises.}\n"
@@ -43,7 +43,7 @@ def test_a_figure_has_a_panel_and_a_curve_for_each_value(tiny):
         if given != {"x": 8.0, "n": 5, "kind": "b"}:  # a sweep may also be drawn before it is whole
             fake(tiny.store, one, given)
     write_table(collect(tiny.store, one), tiny.folder / "made.parquet", one)
-    drawn = sweeps_page.draw(sweeps_page.read_table(tiny.folder / "made.parquet"))
+    drawn = sweeps_page.draw(sweeps_page.read_sweep(tiny.folder / "made.parquet"))
     assert [one.get_ylabel() for one in drawn.axes] == ["n 3\nq", "n 5\nq"]
     curves = [{line.get_gid(): line.get_xydata().tolist() for line in axes.lines} for axes in drawn.axes]
     both = [[1.0, 1.5], [8.0, 8.5]]
@@ -82,7 +82,7 @@ def test_the_status_page_says_whether_the_code_is_todays(stored, tiny, monkeypat
 def test_a_notebook_that_is_no_chapter_has_no_link(tiny):
     one = load_sweep(find_sweep("two_gradients"))
     write_table(collect(tiny.store, one), tiny.folder / "made.parquet", one)
-    made = sweeps_page.read_table(tiny.folder / "made.parquet")
+    made = sweeps_page.read_sweep(tiny.folder / "made.parquet")
     assert made.notebook == "sweeps/single_mix"
     assert "36 points of `notebooks/sweeps/single_mix.ipynb`; not run yet" in sweeps_page.page(
         [replace(made, figure={})], tiny.folder / "pictures"
@@ -92,12 +92,12 @@ def test_a_notebook_that_is_no_chapter_has_no_link(tiny):
 def test_what_is_no_collected_table_is_refused(tiny):
     pd.DataFrame({"a": [1]}).to_parquet(tiny.folder / "other.parquet")
     with pytest.raises(ValueError, match=r"other.parquet is no collected table \(KeyError\)"):
-        sweeps_page.read_table(tiny.folder / "other.parquet")
+        sweeps_page.read_sweep(tiny.folder / "other.parquet")
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.parquet")), ids=lambda path: path.stem)
 def test_published_tables_are_whole(path):
-    one = sweeps_page.read_table(path)
+    one = sweeps_page.read_sweep(path)
     assert one.points["state"].isin(["done", "failed"]).all()
     assert one.name == path.stem in sweep_names()
     assert not one.figure or sweeps_page.plt.close(sweeps_page.draw(one)) is None

@@ -6,7 +6,7 @@ import pytest
 
 from lib.__main__ import main
 from lib.identity import Identity
-from lib.sweeps.clean import remember, unwanted, users
+from lib.sweeps.clean import remember, unwanted_points, users
 from tests.sweeps.tiny import fake
 
 BIG = "grid: {product: {x: [1.0, 2.0, 3.0]}}\n"
@@ -89,4 +89,4 @@ def test_a_run_notes_its_sweep_and_says_the_stores_size(stored, tiny, capsys, mo
     size = sum(file.stat().st_size for file in store.points.glob("*/*"))
     assert f"store: {store.folder} (1 point, {size / 1000:.0f} kB)" in capsys.readouterr().out
     assert [sweep.name for sweep in users(store, one)] == ["tiny", "tiny"]
-    assert unwanted(store, users(store, one)).text() == "nothing"
+    assert unwanted_points(store, users(store, one)).text() == "nothing"

@@ -11,7 +11,7 @@ import pytest
 from lib.__main__ import main
 from lib.press.execute import NoKernel, kernel_of
 from lib.press.parameters import ParameterError
-from lib.sweeps.code import code_of
+from lib.sweeps.code import code_of_notebook
 from lib.sweeps.grid import SweepError, load_sweep
 from lib.sweeps.run import plan_sweep
 from lib.sweeps.store import PointStore
@@ -131,19 +131,19 @@ def test_modules_beside_a_notebook_are_part_of_its_code(tmp_path):
     (tmp_path / "helper.py").write_text("from . import deeper\nimport deep\n", encoding="utf-8")
     for name in ("deep.py", "tools/__init__.py", "tools/b.py", "json.txt", "other.py"):
         (tmp_path / name).write_text("x = 1\n", encoding="utf-8")
-    before = code_of(tmp_path / "own.ipynb")
+    before = code_of_notebook(tmp_path / "own.ipynb")
     assert {part for part in before.parts if part[:2] == "./"} == {
         "./helper.py", "./deep.py", "./tools/__init__.py", "./tools/b.py",
     }  # fmt: skip
     store = PointStore(tmp_path / "store").open(create=True)
     one = load_sweep(path)
     (tmp_path / "other.py").write_text("x = 2\n", encoding="utf-8")
-    assert code_of(tmp_path / "own.ipynb") == before
+    assert code_of_notebook(tmp_path / "own.ipynb") == before
     from tests.sweeps.tiny import fake
 
     fake(store, one, {"alpha": 0.25} | {"x": 1}, code=before)
     (tmp_path / "deep.py").write_text("x = 2\n", encoding="utf-8")
-    assert code_of(tmp_path / "own.ipynb").differing(before.parts) == ["./deep.py"]
+    assert code_of_notebook(tmp_path / "own.ipynb").differing(before.parts) == ["./deep.py"]
     assert plan_sweep(one, store)[0].state == "missing"
 
 
