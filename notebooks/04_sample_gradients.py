@@ -208,6 +208,29 @@ for name, words in (("clusters", "two clusters"), ("default", "0 v 1")):
 # - **in training**: the mini-batch gradients again, after each epoch of the training with the larger step.
 
 # %% [markdown]
+# ## One sample, with its right and its wrong label
+#
+# The gradient of the logistic loss of a sample is $(f - y)\,\nabla h$. The label is in the residual alone. So a wrong
+# label turns the gradient around, and changes its length from $1 - f$ to $f$ times that of $\nabla h$ (here for a
+# sample of class 1):
+
+# %% nbval={"tol": [0.02, 0.01]}
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as logistic_loss
+
+draw = torch.Generator().manual_seed(0)
+x, a, v = (torch.randn(*shape, generator=draw) for shape in ((64,), (64, 256), (256,)))
+a.requires_grad_()
+h = (x @ a / 8).relu() @ v / 16
+f = h.sigmoid()
+(derivative,) = torch.autograd.grad(h, a, retain_graph=True)
+right, wrong = (torch.autograd.grad(logistic_loss(h, torch.tensor(y)), a, retain_graph=True)[0] for y in (1.0, 0.0))
+assert torch.allclose(right, (f - 1) * derivative, atol=1e-6)
+assert torch.allclose(wrong, f * derivative, atol=1e-6)
+cosine = torch.cosine_similarity(right.flatten(), wrong.flatten(), dim=0)
+print(f"f = {f:.2f}: lengths {right.norm():.2f} (right) and {wrong.norm():.2f} (wrong), cosine {cosine:.2f}")
+
+# %% [markdown]
 # ## The lengths (Equation 8), and why the stated initialisation fails
 #
 # The paper writes the gradient of a subset $D_k^{(c)}$ (with $k$ clean or noise, and $c$ the class) as the number of

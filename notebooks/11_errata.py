@@ -399,6 +399,20 @@ show.markdown(f"The Hessian has rank {torch.linalg.matrix_rank(hessian)} of 50, 
 # 0.01 and is 0.1 away from its mean with probability 1, while the bound would be $0.01/0.1 = 0.1$. Lemma A.2 still
 # holds, because for a fixed $\epsilon$ both bounds vanish like $1/m$ with the width $m$.
 #
+# ## Try it yourself
+#
+# The paper's factor of Proposition 4.2 is $(1-\alpha)/(1+\alpha)$; counting samples gives $(1-\delta)(1-\alpha)$. For
+# which $\alpha$ below 1 are they the same, and when does a training have it?
+#
+# <details><summary>Solution</summary>
+#
+# For $1/(1+\alpha) = 1-\delta$, that is $\alpha = \delta/(1-\delta)$: two thirds at $\delta = 0.4$. This is the ratio
+# of the two subsets' sizes, and so the $\alpha$ of the first step, where all outputs are near one half. Later $\alpha$
+# grows (Theorem 4.5), and the paper's factor becomes too small: at $\alpha$ near 1 it is $(1-\alpha)/2$, and the one by
+# counting is $0.6\,(1-\alpha)$ at $\delta = 0.4$.
+#
+# </details>
+#
 # ## What to take away
 #
 # - To get the gradient on the true labels, multiply the gradient of the clean samples by $1/(1-\delta)$. This follows
