@@ -79,7 +79,9 @@ def of_notebook(path: Path, package: Path = PACKAGE) -> Identity:
     whole = Module("notebook", lines, free=True)
     dump = _Dump(whole, code)
     if (star := whole.imports.get("*", "")).startswith("."):
-        dump.reach_all(star[1:].removesuffix(".*"))
+        reached = star[1:].removesuffix("*").removesuffix(".")
+        if code.file(reached):  # else a package of the reader's own that has our name
+            dump.reach_all(reached)
     written = dump.text([line for line in lines if not isinstance(line, ast.Pass)])
     return code.identity(dump.reached, " ".join([written, *texts]))
 

@@ -48,6 +48,7 @@ def prepared(path: Path, given: Mapping[str, Any]) -> Any:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)  # when it ran before
     if not given:
         return notebook
     named = ("python3", "python") if _is_python(notebook) else (None, None)  # None: as the notebook says

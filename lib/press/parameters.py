@@ -46,8 +46,8 @@ class Parameter:
     @property
     def choices(self) -> list[str]:
         """The only values allowed; empty if any of the type is."""
-        found = re.match(r"one of ([^:;]+)", self.comment)
-        listed = found[1].split(", ") if found else []
+        found = re.match(r"one of ([^:;()]+)", self.comment)
+        listed = [word for word in re.split(r",\s*(?:or |and )?| or | and ", found[1].strip()) if word] if found else []
         return listed if self.default is None or str(self.default) in listed else []
 
     @cached_property
@@ -259,7 +259,7 @@ def _parsed(source: str, mode: str = "exec") -> Any:
         return ast.parse(source.strip() if mode == "eval" else source, mode=mode)
 
 
-def _plain(source: str) -> str:
+def without_magics(source: str) -> str:
     """A cell without what IPython alone understands: magics, commands of the shell, questions."""
     lines = []
     for line in source.splitlines():
@@ -274,7 +274,7 @@ def _declared(source: str) -> Iterator[Parameter]:
     try:
         lines = _parsed(source).body
     except SyntaxError:
-        source = _plain(source)
+        source = without_magics(source)
         lines = _parsed(source).body
     comments = {
         token.start[0]: token.string.lstrip("# ")

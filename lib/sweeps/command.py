@@ -1,5 +1,6 @@
 """The verb ``sweep`` of the command line."""
 
+import hashlib
 import webbrowser
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,7 +9,7 @@ from pathlib import Path
 from ..paths import SWEEPS, data_folder
 from .clean import remember, remove, unwanted_points, users
 from .cluster import Cluster
-from .grid import Sweep, find_sweep, load_sweep, sweep_names
+from .grid import GRIDS, Sweep, find_sweep, load_sweep, sweep_names
 from .named import load_cluster
 from .results import Shown, write_page
 from .run import plan_sweep, plan_text, run_sweep
@@ -37,7 +38,7 @@ def sweep_command(
     """Run a sweep, or ``plan`` it, or list the book's for no name; the exit status: 1 if a point failed.
 
     scheduler, workers, threads, per_card: see `Cluster`; cluster: a file for `load_cluster`. store: folder; None:
-    sweeps/NAME in the data folder. table: Parquet file; None: in the store. publish: keep the table in the book too.
+    `store_of`. table: Parquet file; None: in the store. publish: keep the table in the book too.
     open: write the page of results, and open it. clean: remove from the store what no sweep wants any more, run
     nothing. tell: None for a display on a terminal, else lines. Raises ValueError for what makes no sense, and what
     `run_sweep` raises.
@@ -53,7 +54,8 @@ def sweep_command(
     place = Cluster(scheduler, workers, threads, per_card, named=load_cluster(cluster) if cluster else None)
     path = find_sweep(name)
     sweep = load_sweep(path)
-    points = PointStore((store or data_folder() / "sweeps" / sweep.name).expanduser())
+    points = PointStore((store or store_of(path)).expanduser())
+    _check_place(table)
     merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
     say("\n  ".join([f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", *sweep.notes]))
     if clean:
@@ -61,8 +63,6 @@ def sweep_command(
     if plan:
         say(plan_text(sweep, plan_sweep(sweep, points)))
         return 0
-    points.open(create=True)
-    remember(points, path)
     with watching(sweep.name) if tell is None else nullcontext(Watch(tell)) as watch:
         summary = run_sweep(sweep, points, place, retries=retries, watch=watch)
     collected = collect(points, sweep)
@@ -79,6 +79,22 @@ def sweep_command(
         say(f"page: {page}")
         webbrowser.open(page.resolve().as_uri())
     return int(bool(summary.failed))
+
+
+def store_of(path: Path) -> Path:
+    """Where a sweep's points are if nothing else is said: by its name, and for a YAML of one's own by its place too."""
+    own = (
+        ""
+        if path.resolve().is_relative_to(GRIDS)
+        else f"-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    )
+    return data_folder() / "sweeps" / f"{path.stem}{own}"
+
+
+def _check_place(table: Path | None) -> None:
+    """ValueError where a table could not be written, before anything runs."""
+    if table and (table.suffix != ".parquet" or table.is_dir()):
+        raise ValueError(f"--table names a Parquet file that ends in .parquet, not {table}")
 
 
 def _clean(points: PointStore, sweep: Sweep, path: Path, plan: bool, say: Callable[[str], None]) -> int:

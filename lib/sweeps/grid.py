@@ -9,6 +9,7 @@ to draw; ``python -m lib sweep --help`` describes it. Those of the book are in
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ GRIDS = NOTEBOOKS / "sweeps"
 GRID = ("product", "zip", "list", "seeds")
 COLLECTED = ("claims", "tables", "glue")
 CURVES = 6  # that a figure can tell apart
+YAML_NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*([eE][-+]\d+)?)?|\.[\d_]+([eE][-+]\d+)?)")
 MOST = 1_000_000  # points of a sweep, and values in its file: a slip or a bomb has more
 Wanted = bool | tuple[str, ...]  # all of a kind, none, or these
 
@@ -64,12 +66,20 @@ class Sweep:
     varied: tuple[str, ...] = ()  # parameters that differ between points
     notes: tuple[str, ...] = ()  # what was not checked, and what will not be collected
     folder: Path | None = None  # where kernels work; None: the notebook's folder
+    path: Path | None = None  # its YAML
 
     def label(self, given: Mapping[str, Any]) -> str:
         """A point in words, on one line: what it has that others have otherwise."""
         shown = {name: given[name] for name in self.varied if name in given} or given
-        told = ", ".join(f"{name}={value}" for name, value in shown.items()) or "no parameter given"
+        told = ", ".join(f"{name}={_plainly(value)}" for name, value in shown.items()) or "no parameter given"
         return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in told)
+
+
+def _plainly(value: Any) -> str:
+    """A value in words; a text that looks like another value in quotation marks."""
+    if not isinstance(value, str):
+        return str(value)
+    return repr(value) if _hint(value) or value in ("None", "True", "False", "") else value
 
 
 def sweep_names() -> list[str]:
@@ -106,12 +116,22 @@ def read_yaml(path: Path) -> Any:
         """A key given twice would silently lose an axis."""
 
         def construct_mapping(self, node, deep=False):
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            merged = "tag:yaml.org,2002:merge"  # what another mapping lends: yaml itself puts it in
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merged]
             twice = [str(key) for key, count in Counter(map(str, keys)).items() if count > 1]
             if twice:
                 raise SweepError(f"{', '.join(twice)} is given twice")
             return super().construct_mapping(node, deep)
 
+        def whole_number(self, node):
+            """Not as YAML 1.1 has it, where 010 is 8 and 1:30 is 90: who writes that does not mean it."""
+            if re.fullmatch(r"[+-]?(0[0-9_]+|[0-9][0-9_]*(:[0-9]+)+)", node.value):
+                raise SweepError(
+                    f"YAML reads {node.value} as {super().construct_yaml_int(node)}; write that, or quote it"
+                )
+            return super().construct_yaml_int(node)
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.whole_number)
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
@@ -161,8 +181,9 @@ def _checked(path: Path, told: Any) -> Sweep:
         **collect,
         figure=_figure(told.get("figure"), values),
         varied=tuple(name for name in values if len(values[name]) > 1),
-        notes=(*declared.notes(values), *_nothing(notebook, declared, collect)),
+        notes=(*declared.notes(values), *_computed(declared, values), *_nothing(notebook, declared, collect)),
         folder=_folder(told.get("cwd"), path.parent),
+        path=path.resolve(),
     )
 
 
@@ -173,6 +194,17 @@ def _folder(name: Any, folder: Path) -> Path | None:
     if not found.is_dir():
         raise SweepError(f"cwd is no folder: {found}")
     return found.resolve()
+
+
+def _computed(declared: Declared, given: Mapping[str, Any]) -> list[str]:
+    """A sentence on each default that is computed from a given parameter: by then that has its own default still."""
+    found = []
+    for one in declared.parameters:
+        used = sorted({*re.findall(r"\b\w+\b", one.source or "")} & given.keys())
+        if used and one.name not in given:
+            keeps = f"keeps what the default of {' and '.join(used)} gives"
+            found.append(f"{one.name} = {one.source} is computed before values are given, and {keeps}")
+    return found
 
 
 def _nothing(notebook: Path, declared: Declared, collect: Mapping[str, Wanted]) -> list[str]:
@@ -264,13 +296,16 @@ def _check_values(declared: Declared, points: Sequence[Mapping[str, Any]]) -> No
     seen = set()
     for name, value in (pair for point in points for pair in point.items()):
         try:
+            _check_keys(value)
             key = name, json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
-            allowed = "numbers, texts, true, false, null or lists"
+            allowed = "numbers, texts, true, false, null, lists or mappings of texts to these"
             raise SweepError(f"{name} cannot be {value!r}: values are {allowed}") from None
         if key in seen:
             continue
         seen.add(key)
+        if slip := _slip(declared, name, value):
+            raise ParameterError(f"{declared.notebook}: {slip}")
         try:
             declared.check({name: value})
         except ParameterError as error:
@@ -282,10 +317,34 @@ def _check_values(declared: Declared, points: Sequence[Mapping[str, Any]]) -> No
             )
 
 
+def _check_keys(value: Any) -> None:
+    """TypeError for a mapping whose keys are not texts, at any depth: `on` is true in YAML."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a key is no text")
+        value = list(value.values())
+    for one in value if isinstance(value, list) else ():
+        _check_keys(one)
+
+
+def _slip(declared: Declared, name: str, value: Any) -> str:
+    """What is wrong with a text that YAML does not read as it looks, where the parameter would take anything."""
+    parameter = next((one for one in declared.parameters if one.name == name), None)
+    if parameter is None or not isinstance(value, str):
+        return ""
+    ask = f"If the text is meant, declare `{name}: str`"
+    if value == "None" and parameter.accepts(None):
+        return f"{name} would be the text 'None': YAML writes null. {ask}"
+    quoted = YAML_NUMBER.fullmatch(value)  # else it would be a number
+    if _hint(value) and not quoted and not parameter.annotation and not isinstance(parameter.default, str):
+        return f"{name} would be the text {value!r}.{_hint(value)}. {ask}"
+    return ""
+
+
 def _hint(value: Any) -> str:
     """What to write for a number that YAML reads as a text; "" for any other value."""
     try:
-        number = float(value) if isinstance(value, str) else None
+        number = float(value) if isinstance(value, str) and re.match(r"[-+.\d]", value) else None
     except ValueError:
         number = None
     if number is None:

@@ -10,6 +10,7 @@ from ..identity import Identity
 from ..paths import data_folder
 from ..progress import say
 from ..words import duration
+from .clean import remember
 from .cluster import Cluster, connected, need_dask, outcomes, refuse_in_a_worker
 from .code import code_of_notebook
 from .grid import Sweep
@@ -126,6 +127,8 @@ def run_sweep(
     tell = watch.tell
     begun = time.perf_counter()
     store.open(create=True)
+    if sweep.path:
+        remember(store, sweep.path)
     code = code_of_notebook(sweep.notebook, sweep.folder)
     planned = plan_sweep(sweep, store, code)
     todo = {point.name: point for point in planned if point.runs}
@@ -178,6 +181,8 @@ class _Report:
             summary.compute += outcome.compute
             summary.overhead.append(outcome.seconds - outcome.compute)
         if outcome.error:
+            if label in summary.failed:
+                label = f"{label} ({outcome.name})"
             summary.failed[label], summary.folders[label] = outcome.error, outcome.name
             how = f"FAILED {outcome.error.splitlines()[0]}"
         elif outcome.state == "elsewhere":

@@ -30,8 +30,9 @@ def numbers_of(notebook: Mapping[str, Any]) -> pa.Table:
     """All numbers that an executed notebook shows, as ROWS has them.
 
     A claim's values, and the tables of `lib.press.show.result`, by their
-    names; what scrapbook glued, by its name; pandas tables that were displayed
-    as "table 1", "table 2" in their order. What is no number is left out.
+    names; what scrapbook glued, by its name, the last of several; pandas tables that were displayed
+    as "table 1", "table 2" in their order, those without a number counted. What is no number is left out; of a table
+    that is too long, that it is.
     """
     rows: list[dict[str, Any]] = []
     tables = 0
@@ -42,15 +43,21 @@ def numbers_of(notebook: Mapping[str, Any]) -> pa.Table:
             if table := output.get("metadata", {}).get(RESULT):
                 rows += _rows("table", table["name"], table["columns"], None)
             for mime, data in output.get("data", {}).items():
-                if mime == MIME and (columns := list(_displayed(data))):
+                if mime == MIME:
                     tables += 1
-                    rows += _rows("table", f"table {tables}", columns, None)
+                    rows += _rows("table", f"table {tables}", _displayed(data), None)
                 elif mime.startswith(GLUE) and isinstance(data, dict) and isinstance(data.get("name"), str):
+                    rows = _without(rows, data["name"])
                     rows += _rows("glue", data["name"], _glued(data.get("data"), data.get("encoder")), None)
                 elif mime == RECORD and isinstance(data, dict):
                     for name, value in data.items():
-                        rows += _rows("glue", str(name), _glued(value), None)
+                        rows = _without(rows, str(name)) + _rows("glue", str(name), _glued(value), None)
     return pa.Table.from_pylist(rows, schema=ROWS)
+
+
+def _without(rows: list[dict[str, Any]], glued: str) -> list[dict[str, Any]]:
+    """The rows but for what was glued under this name before."""
+    return [row for row in rows if (row["source"], row["source_name"]) != ("glue", glued)]
 
 
 def _number(value: Any) -> float | None:
@@ -77,6 +84,8 @@ def _displayed(told: Any) -> Iterator[tuple[str, Sequence[float | None]]]:
     """The columns of numbers of a Table Schema; where its rows have names, a quantity for each row and column."""
     try:
         fields, rows = told["schema"]["fields"], list(told["data"])
+        if long := told.get("left_out"):
+            yield f"left out: {long:,} rows", [None]
         keys = [name for name in told["schema"].get("primaryKey", []) if name in {one["name"] for one in fields}]
         named = keys and any(one["name"] in keys and one["type"] == "string" for one in fields)
         labels = [", ".join(str(row[key]) for key in keys) for row in rows]
@@ -115,6 +124,17 @@ def _parquet(data: Any) -> Iterator[tuple[str, Sequence[float | None]]]:
         values = [_number(value) for value in column.to_pylist()]
         if any(value is not None for value in values):
             yield name, values
+
+
+def ends_in_a_value(source: str) -> bool:
+    """Whether a cell may show the value of its last line, as Jupyter does; what is no plain Python may."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return bool(source.strip())
+    return bool(body) and isinstance(body[-1], ast.Expr) and not source.rstrip().endswith(";")
 
 
 def shows_nothing(notebook: Path) -> bool:

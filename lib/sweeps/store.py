@@ -9,6 +9,7 @@ their checksums.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 from .. import __version__
 from ..files import atomic, move_aside
 from ..identity import Identity
+from ..paths import NOTEBOOKS
 
 FORMAT = 1  # of a store; raised when an older book could not read what a newer one writes
 DONE, NOTEBOOK, NUMBERS = "done.json", "notebook.ipynb", "numbers.parquet"
@@ -48,6 +50,7 @@ COLUMNS = {
     "code_id": "code_id",
 }
 RESERVED = {"point", "state", *COLUMNS, *ROWS.names}  # columns of the table; the others are the parameters
+POINT = re.compile(r"[0-9a-f]{16}-\w+")  # a point's folder
 SORTED = json.JSONEncoder(sort_keys=True).encode
 
 
@@ -62,8 +65,11 @@ class StoreFailed(RuntimeError):
 def point_name(notebook: Path, given: Mapping[str, Any], code: Identity, folder: Path | None = None) -> str:
     """Of a point's folder: sixteen digits for the notebook and the values of its parameters, then those of the code.
 
-    ``folder``: where its kernel works, if that is named.
+    ``folder``: where its kernel works, if that is named; of a notebook that is not the book's own it counts in any
+    case, for there lie its data.
     """
+    if folder is None and not notebook.is_relative_to(NOTEBOOKS):
+        folder = notebook.parent
     told = SORTED([notebook.stem, dict(given), *([str(folder)] if folder else [])])
     return f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{code.id}"
 
@@ -106,8 +112,8 @@ class PointStore:
         return self
 
     def names(self) -> list[str]:
-        """The folders of all points, finished or not."""
-        return sorted(os.listdir(self.points)) if self.points.exists() else []
+        """The folders of all points, finished or not; what else lies there is none of ours."""
+        return sorted(filter(POINT.fullmatch, os.listdir(self.points))) if self.points.exists() else []
 
     def size(self) -> str:
         """How many points and bytes it holds, in words; another sweep may be writing into it."""

@@ -86,7 +86,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
         if any(isinstance(value, dict) for value in values):
             raise pa.ArrowInvalid("a column of its own for each key")
         return pa.array(values)
-    except pa.ArrowException:  # values of several types: as JSON
+    except (pa.ArrowException, OverflowError):  # values of several types, or beyond 64 bits: as JSON
         return pa.array([None if value is None else json.dumps(value) for value in values])
 
 

@@ -7,6 +7,10 @@ import pytest
 from lib.__main__ import main
 from lib.identity import Identity
 from lib.sweeps.clean import remember, unwanted_points, users
+from lib.sweeps.cluster import Cluster
+from lib.sweeps.grid import load_sweep
+from lib.sweeps.run import run_sweep
+from lib.sweeps.table import collect
 from tests.sweeps.tiny import fake
 
 BIG = "grid: {product: {x: [1.0, 2.0, 3.0]}}\n"
@@ -90,3 +94,17 @@ def test_a_run_notes_its_sweep_and_says_the_stores_size(stored, tiny, capsys, mo
     assert f"store: {store.folder} (1 point, {size / 1000:.0f} kB)" in capsys.readouterr().out
     assert [sweep.name for sweep in users(store, one)] == ["tiny", "tiny"]
     assert unwanted_points(store, users(store, one)).text() == "nothing"
+
+
+def test_a_sweep_that_was_run_from_python_keeps_its_points(tiny, address):
+    """And what is no point of ours stays where it is."""
+    first, second = (
+        load_sweep(tiny.yaml(f"grid: {{list: [{{x: {x}}}]}}\n", name)) for name, x in (("one", 1.0), ("two", 2.0))
+    )
+    for one in (first, second):
+        run_sweep(one, tiny.store, Cluster(scheduler=address), tell=lambda _: None)
+    (tiny.store.points / "my backup").mkdir()
+    (tiny.store.points / "my backup" / "precious.txt").write_text("x")
+    (tiny.store.points / ".DS_Store").write_bytes(b"x")
+    assert unwanted_points(tiny.store, users(tiny.store, second)).text() == "nothing"
+    assert collect(tiny.store)["state"].to_pylist().count("done") > 0

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lib.__main__ import main
-from lib.press.execute import NoKernel, kernel_of
+from lib.press.execute import NoKernel, cells_seconds, kernel_of, prepared
 from lib.press.parameters import ParameterError
 from lib.sweeps.code import code_of_notebook
 from lib.sweeps.grid import SweepError, load_sweep
@@ -264,3 +264,154 @@ def test_a_default_of_a_mapping_takes_mappings(tmp_path, address, capsys):
     path.write_text(f"notebook: own.ipynb\n{grid}", encoding="utf-8")
     assert go(path, "--scheduler", address) == 0, capsys.readouterr()
     assert [found[0::3] for found in numbers(path)] == [('{"a": 3}', 3.0), ('{"a": 4, "b": [1]}', 4.0)]
+
+
+def why(path: Path, store: PointStore) -> str:
+    return plan_sweep(load_sweep(path), store)[0].why
+
+
+def test_two_projects_with_one_notebooks_name_share_nothing(tmp_path, address, capsys, monkeypatch):
+    monkeypatch.setenv("CLEAN_PRIORITY_DATA", str(tmp_path / "data"))
+    grid, cell = "grid: {list: [{alpha: 0.25}]}\n", "import pandas as pd\npd.read_csv('data.csv')"
+    for name, value in (("a", 1.5), ("b", 2.5)):
+        path = own(tmp_path / name, "alpha = 0.1", cell, grid=grid)
+        (tmp_path / name / "data.csv").write_text(f"v\n{value}\n")
+        for more in ([], ["--store", str(tmp_path / "one store")]):
+            table = tmp_path / name / "t.parquet"
+            assert main(["sweep", str(path), "--scheduler", address, "--table", str(table), *more]) == 0
+            assert pd.read_parquet(table)["value"].tolist() == [value]
+    assert len(list((tmp_path / "data" / "sweeps").iterdir())) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["df = 1\ndf\nprint(1)"], ["df = 1\ndf", "print(1)"]),
+        (["df = 1\ndf;"], ["df = 1\ndf"]),
+        (["from math import *\nx = sin(0)"], ["from cmath import *\nx = sin(0)"]),
+    ],
+)
+def test_what_decides_what_is_shown_is_part_of_the_code(tmp_path, before, after):
+    codes = [code_of_notebook(own(tmp_path, "alpha = 0.1", *cells).with_suffix(".ipynb")) for cells in (before, after)]
+    assert "cells" in codes[1].differing(codes[0].parts)
+
+
+def test_tags_and_kernel_are_part_of_the_code_and_comments_are_not(tmp_path):
+    notebook = own(tmp_path, "alpha = 0.1", "x = 1").with_suffix(".ipynb")
+    code = code_of_notebook(notebook)
+    assert code_of_notebook(own(tmp_path, "alpha = 0.1", "x = 1  # one").with_suffix(".ipynb")) == code
+    node = nbformat.read(notebook, 4)
+    node.cells[1].metadata["tags"] = ["skip-execution"]
+    nbformat.write(node, notebook)
+    assert code_of_notebook(notebook) != code
+    own(tmp_path, "alpha = 0.1", "x = 1", metadata=KERNEL | {"kernelspec": {"name": "other", "display_name": "O"}})
+    assert code_of_notebook(notebook) != code
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "from helper import f\nfiles = !ls",
+        "helper?\nimport helper",
+        "import helper\ntry:\n    %load_ext x\nexcept Exception: pass",
+        "%run helper.py",
+        "%run -i helper",
+        "import importlib\nimportlib.import_module('helper')",
+    ],
+)
+def test_modules_are_followed_however_they_are_brought_in(tmp_path, cell):
+    notebook = own(tmp_path, "alpha = 0.1", cell).with_suffix(".ipynb")
+    (tmp_path / "helper.py").write_text("text = '%d' \\\n    % (1)\nimport deeper\nf = 1\n")
+    (tmp_path / "deeper.py").write_text("x = 1\n")
+    code = code_of_notebook(notebook)
+    assert {"./helper.py", "./deeper.py"} <= code.parts.keys()
+
+
+def test_of_a_package_and_a_module_of_one_name_the_package_counts(tmp_path):
+    notebook = own(tmp_path, "alpha = 0.1", "import helper").with_suffix(".ipynb")
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    (tmp_path / "helper").mkdir()
+    assert "./helper.py" in code_of_notebook(notebook).parts  # a folder without __init__.py comes last
+    (tmp_path / "helper" / "__init__.py").write_text("x = 2\n")
+    assert "./helper/__init__.py" in code_of_notebook(notebook).parts
+    assert "./helper.py" not in code_of_notebook(notebook).parts
+
+
+def test_a_package_of_ones_own_may_be_called_like_ours(tmp_path):
+    notebook = own(tmp_path, "alpha = 0.1", "from lib.helpers import *\nfrom lib import *").with_suffix(".ipynb")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "helpers.py").write_text("x = 1\n")
+    assert "./lib/helpers.py" in code_of_notebook(notebook).parts
+
+
+@pytest.mark.parametrize(
+    ("parameters", "value", "message"),
+    [
+        ("from typing import Optional\nalpha: Optional[str] = None", "None", r"text 'None': YAML writes null"),
+        ("alpha = None", "None", r"text 'None': YAML writes null.*declare `alpha: str`"),
+        ("alpha = None", "1e-3", r"would be the text '1e-3'.*write 0\.001"),
+        ("alpha = 10**-3", "1e-3", r"would be the text '1e-3'"),
+        ("alpha = 1", "010", r"YAML reads 010 as 8"),
+        ("alpha = 1", "1:30", r"YAML reads 1:30 as 90"),
+        ("alpha = None", "{on: 1, lr: 2}", "mappings of texts"),
+    ],
+)
+def test_what_yaml_reads_otherwise_than_it_looks_is_refused(tmp_path, parameters, value, message):
+    path = own(tmp_path, parameters, grid=f"grid: {{product: {{alpha: [{value}]}}}}\n")
+    with pytest.raises((SweepError, ParameterError), match=f"(?s){message}"):
+        load_sweep(path)
+
+
+def test_texts_that_are_meant_pass(tmp_path):
+    path = own(tmp_path, "alpha: str = 'x'", grid="grid: {product: {alpha: [None, '1e-3', '010', \"1:30\"]}}\n")
+    assert [point["alpha"] for point in load_sweep(path).points] == ["None", "1e-3", "010", "1:30"]
+
+
+def test_a_mapping_lent_by_another_is_read(tmp_path):
+    grid = "parameters: &c {beta: 1}\ngrid: {list: [{alpha: {<<: *c, b: 2}}]}\n"
+    path = own(tmp_path, "alpha = {}\nbeta = 0", grid=grid)
+    assert load_sweep(path).points == ({"beta": 1, "alpha": {"beta": 1, "b": 2}},)
+
+
+def test_a_default_that_is_computed_from_a_given_value_is_noted(tmp_path):
+    notes = load_sweep(own(tmp_path, "alpha = 10\nbeta = alpha * 2\ngamma = beta + 1")).notes
+    assert any("beta = alpha * 2 is computed before values are given" in note for note in notes)
+    assert not any("gamma" in note and "before values" in note for note in notes)
+
+
+def test_choices_are_read_as_people_write_them(tmp_path):
+    for comment in ("adam, sgd or rmsprop", "adam, sgd, rmsprop (see the docs)", "adam, sgd, and rmsprop: a choice"):
+        path = own(tmp_path, f"alpha = 'adam'  # one of {comment}", grid="grid: {product: {alpha: [sgd, rmsprop]}}\n")
+        assert len(load_sweep(path).points) == 2
+        with pytest.raises(ParameterError, match="adamw"):
+            load_sweep(own(tmp_path, f"alpha = 'adam'  # one of {comment}", grid="grid: {product: {alpha: [adamw]}}\n"))
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_anything_runs(tmp_path, capsys):
+    (tmp_path / "a.parquet").mkdir()
+    for place in ("out.csv", "a.parquet"):
+        assert go(own(tmp_path, "alpha = 0.1"), "--table", str(tmp_path / place)) == 1
+        assert "ends in .parquet" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_points_that_look_alike_are_told_apart_and_great_numbers_collected(tmp_path, address, capsys):
+    path = own(tmp_path, "alpha = None", "raise ValueError(alpha)", grid="grid: {product: {alpha: [1, '1', 2.5]}}\n")
+    assert go(path, "--scheduler", address) == 1
+    out = capsys.readouterr().out
+    assert "3 points: 0 done (0 before, 0 now), 3 failed" in out
+    assert "alpha='1'" in out
+    path = own(tmp_path, "alpha = 0", grid=f"grid: {{product: {{alpha: [{2**64 - 1}]}}}}\n")
+    assert go(path, "--scheduler", address) == 0
+    assert pd.read_parquet(tmp_path / "store" / "table.parquet")["value"].tolist() == [2.0**64]
+
+
+def test_seconds_of_an_earlier_run_do_not_count(tmp_path):
+    notebook = own(tmp_path, "alpha = 0.1").with_suffix(".ipynb")
+    node = nbformat.read(notebook, 4)
+    node.cells[1].metadata["execution"] = {
+        "iopub.execute_input": "2020-01-01T00:00:00Z", "shell.execute_reply": "2020-01-01T05:00:00Z",
+    }  # fmt: skip
+    nbformat.write(node, notebook)
+    assert cells_seconds(prepared(notebook, {"alpha": 0.5})) == 0

@@ -23,8 +23,10 @@ def test_changed_code_is_named_and_its_old_points_are_kept(stored, tiny):
     store, one, name = stored
     tiny.write("# only a comment\n")
     assert states(store, one)[0] == "done"
-    tiny.write("1 + 1\n")
+    tiny.write("y = 1\n")
     assert plan_sweep(one, store)[0].why == "changed since: notebook"
+    tiny.write("1 + 1\n")  # a value that is shown
+    assert plan_sweep(one, store)[0].why == "changed since: cells, notebook"
     assert store.look(name)[0]["given"] == {"x": 1.0}
 
 

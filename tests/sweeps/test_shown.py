@@ -74,7 +74,46 @@ def test_a_pandas_table_travels_with_all_digits():
         ("table", "table 2", "error, test", 0, 0.2), ("table", "table 2", "error, train", 0, 0.1),
         ("table", "table 3", "b, 2, a, 1", 0, 1.0),
     ]  # fmt: skip
-    assert told(pd.DataFrame({"a": range(10_001)})) is None
+    assert rows({MIME: told(pd.DataFrame({"a": range(10_001)}))}) == [
+        ("table", "table 1", "left out: 10,001 rows", 0, None)
+    ]
+
+
+def test_every_table_counts_so_that_one_keeps_its_number_at_all_points():
+    empty, words = pd.DataFrame({"a": []}), pd.DataFrame({"a": ["x"]})
+    found = rows(*({MIME: told(table)} for table in (empty, words, pd.DataFrame({"a": [1.5]}))))
+    assert found == [("table", "table 3", "a", 0, 1.5)]
+
+
+def test_columns_of_one_name_are_told_apart_and_none_is_lost():
+    both = pd.concat([pd.DataFrame({"v": [1.0]}), pd.DataFrame({"v": [2.0]})], axis=1)
+    assert rows({MIME: told(both)}) == [("table", "table 1", "v", 0, 1.0), ("table", "table 1", "v (2)", 0, 2.0)]
+    assert rows({MIME: told(pd.DataFrame({1: [1.0], "1": [2.0]}))})[1][2:] == ("1 (2)", 0, 2.0)
+    reset = pd.DataFrame({"v": [0.5]}, index=[7]).reset_index()
+    assert rows({MIME: told(reset)}) == [("table", "table 1", "index", 0, 7.0), ("table", "table 1", "v", 0, 0.5)]
+    named = pd.DataFrame({"v": [0.5], "index": [7]}, index=["train"])
+    assert [row[2:] for row in rows({MIME: told(named)})] == [("v, train", 0, 0.5), ("index, train", 0, 7.0)]
+
+
+def test_a_table_that_cannot_be_told_fails_nothing():
+    import math
+
+    class Odd:
+        dtype = "mine"
+
+        def __float__(self):
+            raise RuntimeError("no number")
+
+    assert rows({MIME: told(pd.DataFrame({"f": [math.factorial(200)], "g": [1.0]}))})[0][2:] == ("g", 0, 1.0)
+    assert rows({MIME: told(pd.DataFrame({"o": pd.Series([Odd()], dtype=object)}))}) == []
+
+
+def test_the_last_of_what_was_glued_under_one_name_counts():
+    scrap = "application/scrapbook.scrap.json+json"
+    glued = [
+        {scrap: {"name": name, "data": value, "encoder": "json"}} for name, value in (("a", 0.1), ("b", 1), ("a", 0.9))
+    ]
+    assert rows(*glued) == [("glue", "b", "value", 0, 1.0), ("glue", "a", "value", 0, 0.9)]
 
 
 def test_what_pandas_itself_writes_as_table_schema_is_read():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lib import identity
 from lib.paths import ROOT
 from lib.sweeps import store as store_room
+from lib.sweeps.code import code_of_notebook
 from lib.sweeps.point import PointTask, mark_failed
 from lib.sweeps.run import plan_sweep, run_sweep
 from lib.sweeps.store import FORMAT, PointStore, StoreFailed, StoreProblem, seal_of
@@ -60,7 +60,7 @@ def test_two_sweeps_may_make_one_store_at_once(tiny, monkeypatch):
 def test_an_older_failure_is_replaced_by_that_of_its_rerun_and_a_newer_result_is_not(tiny):
     tiny.store.open(create=True)
     one = tiny.sweep("grid: {product: {x: [1.0]}}\n")
-    code = identity.of_notebook(one.notebook)
+    code = code_of_notebook(one.notebook)
     name = fake(tiny.store, one, {"x": 1.0}, "failed")
     seen = seal_of(tiny.store.look(name)[0])
     task = PointTask(tiny.store.folder, name, one.notebook, {"x": 1.0}, code, 1, seen)

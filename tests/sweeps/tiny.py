@@ -9,10 +9,10 @@ import nbformat
 import pandas as pd
 import pyarrow as pa
 
-from lib import identity
 from lib.identity import Identity
 from lib.paths import ROOT
 from lib.sweeps.cluster import Cluster
+from lib.sweeps.code import code_of_notebook
 from lib.sweeps.grid import Sweep, load_sweep
 from lib.sweeps.point import PointTask, _mark
 from lib.sweeps.run import plan_sweep, run_sweep
@@ -131,7 +131,7 @@ def wait_for(condition, what: str, seconds: float = 120.0) -> None:
 
 def fake(store: PointStore, one: Sweep, given: dict, state: str = "done", code: Identity | None = None) -> str:
     """Put a point into the store as a worker would, without running anything."""
-    code = code or identity.of_notebook(one.notebook)
+    code = code or code_of_notebook(one.notebook)
     name = point_name(one.notebook, given, code)
     task = PointTask(store.folder, name, one.notebook, given, code, 1)
     rows = [
@@ -163,7 +163,7 @@ def simulate(folder: Path, count: int) -> tuple[PointStore, Sweep]:
     side = int(count**0.5)
     one = tiny.sweep(f"grid: {{product: {{x: {[i / 8 for i in range(side)]}, n: {list(range(side))}}}}}\n")
     tiny.store.open(create=True)
-    code = identity.of_notebook(one.notebook)
+    code = code_of_notebook(one.notebook)
     for number, given in enumerate(one.points):
         if number % 10:
             fake(tiny.store, one, given, "failed" if number % 100 == 1 else "done", code)
