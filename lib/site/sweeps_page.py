@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from .. import identity
 from ..paths import NOTEBOOKS
 from ..press import figures
+from ..sweeps.code import code_of_notebook
 from ..sweeps.grid import SweepFigure
 from ..sweeps.results import Shown, write_page
 from ..sweeps.store import RESERVED
@@ -163,6 +163,6 @@ def _code(notebook: str, made_by: Iterable[str]) -> str:
     path = NOTEBOOKS / f"{notebook}.ipynb"
     if not path.exists():
         return listed(made_by)
-    today = identity.of_notebook(path).id
+    today = code_of_notebook(path).id
     states = {True: "today's code", False: "older code"}
     return listed(f"{one} ({states[one == today]})" for one in made_by)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from lib import identity
 from lib.paths import SWEEPS
 from lib.site import sweeps_page
+from lib.sweeps.code import code_of_notebook
 from lib.sweeps.grid import find_sweep, load_sweep, sweep_names
 from lib.sweeps.table import collect, write_table
 from tests.sweeps.tiny import fake
@@ -73,7 +73,7 @@ def test_the_status_page_counts_points_and_names_failures(stored, tiny):
 def test_the_status_page_says_whether_the_code_is_todays(stored, tiny, monkeypatch):
     made = published(stored, tiny, FIGURE)
     monkeypatch.setattr(sweeps_page, "NOTEBOOKS", tiny.folder)
-    code = identity.of_notebook(tiny.folder / "tiny.ipynb").id
+    code = code_of_notebook(tiny.folder / "tiny.ipynb").id
     assert f"; code {code} (today's code).*" in sweeps_page.page([made], tiny.folder / "pictures")
     tiny.write("1 + 1\n")
     assert f"; code {code} (older code).*" in sweeps_page.page([made], tiny.folder / "pictures")
