@@ -75,10 +75,10 @@ show.markdown(
 # %% [markdown]
 # ## How bad in the end?
 #
-# On average the final test error lies somewhat below the noise rate δ, and far above the error at the early stop. The
-# upper curve of the figure is the test error in the last epoch, when the labels are fitted. The lower one is the error
-# at the early stop. On the dotted diagonal a network would be wrong on new images as often as its training labels are.
-# With two classes a guess has an error of one half.
+# On average the final test error lies below the noise rate δ, the nearer to it the more labels are wrong, and far above
+# the error at the early stop. The upper curve of the figure is the test error in the last epoch, when the labels are
+# fitted. The lower one is the error at the early stop. On the dotted diagonal a network would be wrong on new images as
+# often as its training labels are. With two classes a guess has an error of one half.
 
 # %% figure="fig-tempered-final" tags=["hide-input"]
 final = readings.each_condition(runs, rates, lambda some: some.wide("test_error").iloc[-1], "δ ")
