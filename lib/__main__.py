@@ -163,10 +163,11 @@ def run(
         return 0
     claims, failures = [], []
     for job, outcome in press.execute_many(wanted, jobs if profile == "smoke" else 1):
-        print(f"{job.path.stem}\n  {job.output}", flush=True)
         if isinstance(outcome, press.ChapterFailed):
+            print(f"{job.path.stem}\n  failed", flush=True)
             failures.append(outcome)
         else:
+            print(f"{job.path.stem}\n  {job.output}", flush=True)
             claims += outcome
     if claims:
         print(f"\n{summary(claims)}")
@@ -302,7 +303,13 @@ def parameters(chapter: str) -> None:
 @verb("records")
 @click.argument("words", nargs=-1, metavar="[list|verify|wanted|unwanted|make] [KEY|CHAPTER]...")
 @click.option("--epochs", type=NUMBER, default=2, show_default=True, help="Epochs that verify trains anew.")
-@click.option("--profile", default="cpu", show_default=True, help="That `wanted` and `make` look at: cpu or paper.")
+@click.option(
+    "--profile",
+    type=click.Choice(["cpu", "paper"]),
+    default="cpu",
+    show_default=True,
+    help="That `wanted` and `make` look at.",
+)
 @click.option("--hours", type=float, help="`make` begins nothing that would take longer than from now until then.")
 def records(words: Sequence[str], epochs: int, profile: str, hours: float | None) -> int:
     """List recorded runs, or verify with today's code those whose names hold one of the KEYs.

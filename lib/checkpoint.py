@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .files import atomic, move_aside
+from .files import atomic, set_aside
 from .progress import say
 
 NO_NUMBERS = True  # an interrupted run goes on to the same numbers
@@ -74,8 +74,7 @@ class Checkpoint:
             if missing := set(needed) - state.keys():
                 raise ValueError(f"it was written by older code, without {', '.join(sorted(missing))}")
         except Exception as error:  # whatever torch raises for whatever is in the file
-            aside = move_aside(self.path)
-            say(f"the checkpoint {self.path.name} was not used ({error}); moved to {aside.name}, the run begins anew")
+            say(f"the checkpoint {self.path.name} was not used ({error}); {set_aside(self.path)}, the run begins anew")
             return None
         self.spent_before = state["seconds"]
         return state

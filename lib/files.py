@@ -34,9 +34,21 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged file so that it is neither read again nor lost."""
+    """Rename a damaged file so that it is neither read again nor lost; its new name, or the old one if that failed.
+
+    It fails in a folder that may not be written to, and where another process has just done it.
+    """
     for number in range(1, 1000):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not aside.exists():
-            return path.rename(aside)
+            try:
+                return path.rename(aside)
+            except OSError:
+                return path
     raise OSError(f"{path}: a thousand damaged copies lie beside it; delete them")
+
+
+def set_aside(path: Path) -> str:
+    """`move_aside`, in words: "moved to ..." or "left where it is"."""
+    aside = move_aside(path)
+    return "left where it is" if aside == path else f"moved to {aside.name}"

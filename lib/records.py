@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from filelock import FileLock
 from . import experiments
 from .checkpoint import until_kept
 from .experiments import Recordable
-from .files import atomic, move_aside
+from .files import atomic, set_aside
 from .observe import Row
 from .paths import RECORDS, data_folder
 from .progress import say
@@ -118,19 +118,20 @@ class Store:
             if provenance["key"] != experiment.key:
                 raise RecordDamaged(f"{path} holds the run {provenance['key']}, not {experiment.key}")
         except RecordDamaged as damage:
-            aside = move_aside(path)
-            say(f"{damage}. It was moved to {aside.name}; the run is made anew.")
+            say(f"{damage}. It was {set_aside(path)}; the run is made anew.")
             return None
         return Run(experiment, history, provenance, check=self.check(experiment.key, provenance["date"]))
 
     def check(self, key: str, since: str = "") -> Mapping[str, Any]:
         """Which code was last seen to give a record's numbers, and when; empty where nobody looked.
 
-        ``identity``, ``date``, ``device``; ``made``: that code made them. ``since``: the record's date; an earlier
-        check, as a merge of two histories may leave, was of other numbers and counts for nothing.
+        ``identity``, ``date``, ``device``; ``made``: that code made them; ``of``: the date of the record. ``since``:
+        that date; a check of another record, as a merge of two histories may leave, counts for nothing, nor does an
+        earlier one that does not say.
         """
         check = _checks(self.folder / CHECKS).get(key, {})
-        return check if check.get("date", "") >= since else {}
+        ours = check["of"] == since if "of" in check and since else check.get("date", "") >= since
+        return check if ours else {}
 
     def note_check(self, key: str, check: Mapping[str, Any] | None) -> None:
         """Note what today's code gave, or None for no longer what was noted. Processes may do so side by side."""
@@ -143,16 +144,37 @@ class Store:
                 part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
     def run(self, path: Path) -> Run:
-        """The record in a file of this folder. RecordDamaged if anything in it was altered."""
+        """The record in a file of this folder. RecordDamaged if anything in it was altered, or cannot be meant here."""
         history, provenance = read_record(path)
-        experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+        try:
+            experiment = experiment_from(provenance["settings"], provenance.get("kind", ""))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecordDamaged(f"{path} is of another version of the book ({error})") from error
+        if experiment.key != provenance["key"]:
+            raise RecordDamaged(f"{path} has settings that this version of the book does not know")
         return Run(experiment, history, provenance, check=self.check(provenance["key"], provenance["date"]))
 
     def put(self, run: Run) -> None:
         """Write or replace a record whole. RecordingFailed on a full disk, with the old record intact."""
-        if self.check(run.experiment.key):  # it was of the numbers before
-            self.note_check(run.experiment.key, None)
         write_record(self.path(run.experiment), run.history, run.provenance)
+        try:
+            if self.check(run.experiment.key):  # it was of the numbers before
+                self.note_check(run.experiment.key, None)
+        except OSError as error:
+            raise RecordingFailed(f"{CHECKS} could not be written ({error}); the record is there") from error
+
+    def runs(self) -> Iterator[tuple[Path, Run]]:
+        """All records that are whole; of one that is not, or lies under another run's name, a line is said."""
+        for path in self.paths():
+            try:
+                run = self.run(path)
+            except RecordDamaged as damage:
+                say(f"left out: {damage}")
+                continue
+            if path.stem == run.experiment.slug:
+                yield path, run
+            else:
+                say(f"left out: {path} is a copy of {run.experiment.slug}")
 
     def paths(self) -> list[Path]:
         """All records in this folder."""
@@ -178,7 +200,7 @@ def _checks_as_of(path: Path, changed: int, size: int) -> dict[str, dict[str, An
     except ValueError as error:
         if path.parent == RECORDS:
             raise RecordDamaged(f"{path} is damaged ({error}): take it from the book's repository again") from error
-        say(f"{path} is damaged ({error}); it was moved to {move_aside(path).name}, and nothing counts as checked")
+        say(f"{path} is damaged ({error}); it was {set_aside(path)}, and nothing counts as checked")
         return {}
 
 

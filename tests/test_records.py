@@ -543,3 +543,64 @@ def test_a_measurement_that_cannot_be_made_fails_before_the_first_run(own_data, 
     monkeypatch.setattr(KernelMachine, "rows", lambda *_: pytest.fail("computed"))
     with pytest.raises(ValueError, match="two classes"):
         obtain([MEASURED["kernel"], three])
+
+
+def test_what_cannot_be_moved_aside_stays_and_counts_as_none(trained, tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path)
+    store.put(trained)
+    path = store.path(trained.experiment)
+    path.write_bytes(path.read_bytes()[:100])
+
+    def refused(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("pathlib.Path.rename", refused)
+    assert store.get(trained.experiment) is None
+    assert "It was left where it is; the run is made anew" in capsys.readouterr().out
+
+
+def test_damaged_records_and_copies_are_left_out_where_all_are_read(trained, tmp_path, capsys):
+    store = Store(tmp_path)
+    store.put(trained)
+    path = store.path(trained.experiment)
+    (tmp_path / "digits-copy.parquet").write_bytes(path.read_bytes())
+    (tmp_path / "digits-cut.parquet").write_bytes(path.read_bytes()[:100])
+    assert [found for found, _ in store.runs()] == [path]
+    out = capsys.readouterr().out
+    assert "digits-cut" in out
+    assert f"digits-copy.parquet is a copy of {trained.experiment.slug}" in out
+
+
+def test_a_record_of_another_version_is_damaged_and_not_misjudged(trained, tmp_path):
+    path = Store(tmp_path).path(trained.experiment)
+    newer = trained.provenance | {"key": "0" * 16}  # of settings that are not known here
+    write_record(path, trained.history, newer)
+    with pytest.raises(RecordDamaged, match="settings that this version of the book does not know"):
+        Store(tmp_path).run(path)
+    write_record(path, trained.history, trained.provenance | {"kind": "of the future"})
+    with pytest.raises(RecordDamaged, match="of another version of the book"):
+        Store(tmp_path).run(path)
+
+
+def test_a_check_says_of_which_record_it_is_whatever_the_clocks_say(trained, tmp_path):
+    store = Store(tmp_path)
+    ahead = trained.provenance | {"identity": "0123456789ab", "date": "2999-01-01T00:00:00+00:00"}
+    store.put(replace(trained, provenance=ahead))
+    store.note_check(trained.experiment.key, {"identity": trained.code, "date": "2030-01-01", "of": ahead["date"]})
+    assert store.get(trained.experiment).state == "checked by today's code"
+    store.put(replace(trained, provenance=ahead | {"date": "2998-01-01T00:00:00+00:00"}))
+    assert store.get(trained.experiment).state == "older code"
+
+
+def test_a_record_that_could_not_be_written_keeps_its_check(trained, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put(replace(trained, provenance=trained.provenance | {"identity": "0123456789ab"}))
+    store.note_check(trained.experiment.key, {"identity": trained.code, "of": trained.provenance["date"]})
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(records.pq, "write_table", full)
+    with pytest.raises(records.RecordingFailed):
+        store.put(trained)
+    assert store.get(trained.experiment).state == "checked by today's code"

@@ -55,9 +55,12 @@ def singles() -> list[str]:
 
 def find(name: str) -> Path:
     """The notebook that ``name`` (number, name, file) means; ValueError names what there is."""
-    stem = Path(name).stem
-    if Path(name).suffix == ".ipynb" and Path(name).is_file():
-        return Path(name).resolve()
+    path = Path(name)
+    if path.suffix == ".ipynb" and path.is_file():
+        return path.resolve()
+    stem = name if path.name == name and path.suffix not in (".ipynb", ".py") else path.stem
+    if path.suffix == ".ipynb" and path.name != name and not path.resolve().is_relative_to(NOTEBOOKS):
+        raise ValueError(f"{name} is not there; the book's own chapters are: {', '.join([*names(), *singles()])}")
     for chapter in names():
         number, _, rest = chapter.partition("_")
         if stem in (chapter, rest, number, number.lstrip("0")):
@@ -122,8 +125,9 @@ def open_chapter(
     what cannot be meant, before any compute.
     """
     check_parameters(chapter, namespace)
-    if namespace.get("noise_rate") == 0:
-        raise ValueError("noise_rate is 0: this chapter is about wrong labels, and needs some")
+    for name in ("noise_rate", "trained_rate"):
+        if namespace.get(name) == 0:
+            raise ValueError(f"{name} is 0: this chapter is about wrong labels, and needs some")
     seeds = namespace.get("seeds")
     if seeds is not None and seeds < least_seeds:
         raise ValueError(f"seeds must be at least {least_seeds}, not {seeds}: effects come with an interval over seeds")
@@ -203,7 +207,8 @@ def jobs(
                 raise ValueError("name the profile by --profile")
             values[name] = declared[name].read(text) if name in declared else text
         check_values(path.stem, list(declared.values()), values)
-        changed = "".join(f"-{name}={value}" for name, value in values.items() if name != "profile")
+        told = "".join(f"-{name}={value}" for name, value in values.items() if name != "profile")
+        changed = re.sub(r"[^\w.,=+\- ]", "_", told)  # a name, not a path
         made.append(Job(path, values, folder / f"{path.stem}{changed}.ipynb", mode))
     return made
 
@@ -233,6 +238,8 @@ def _attempt(job: Job, progress: bool = False) -> list[Claim] | ChapterFailed:
         return execute(job.path, job.given, job.output, mode=job.mode, progress=progress)
     except ChapterFailed as failure:
         return failure
+    except (RuntimeError, OSError) as death:  # of the kernel, or a disk that is full: the others go on
+        return ChapterFailed(job.path.stem, f"{type(death).__name__}: {death}", job.output.with_suffix(".failed.ipynb"))
 
 
 def run_script(path: Path, given: Mapping[str, Any], *, mode: str = "") -> None:
@@ -258,10 +265,13 @@ def twins(wanted: Sequence[str] = ()) -> list[Path]:
     known = {path.relative_to(NOTEBOOKS).with_suffix("").as_posix(): path.with_suffix(".ipynb") for path in paths}
     found = []
     for name in wanted or known:
-        stem = next((twin for twin in known if name in twin), None)
-        if stem is None:
-            raise ValueError(f"unknown chapter {name!r}; there are: {', '.join(known)}")
-        found.append(known[stem])
+        meant = [twin for twin in known if name in (twin, *twin.split("_", 1))] or [
+            twin for twin in known if name in twin
+        ]
+        if len(meant) != 1:
+            what = f"{name!r} may mean {', '.join(meant)}" if meant else f"unknown chapter {name!r}"
+            raise ValueError(f"{what}; there are: {', '.join(known)}")
+        found.append(known[meant[0]])
     return found
 
 

@@ -181,6 +181,10 @@ def claims_of(notebook: dict[str, Any]) -> list[Claim]:
         for output in cell.get("outputs", []):
             if METADATA in output.get("metadata", {}):
                 claim = output["metadata"][METADATA]
-                parts = {name: Part(**part | {"edges": tuple(part["edges"])}) for name, part in claim["parts"]}
-                found.append(Claim(**claim | {"measured": dict(claim["measured"]), "parts": parts}))
+                parts = {  # an infinite number travels as text
+                    name: Part(**part | {"edges": tuple(part["edges"]), "effect": [*map(float, part["effect"])]})
+                    for name, part in claim["parts"]
+                }
+                measured = {name: [*map(float, values)] for name, values in dict(claim["measured"]).items()}
+                found.append(Claim(**claim | {"measured": measured, "parts": parts}))
     return found

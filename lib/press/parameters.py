@@ -70,7 +70,7 @@ class Parameter:
         except json.JSONDecodeError:
             try:
                 value = ast.literal_eval(text)  # .2, None, True
-            except (ValueError, SyntaxError):
+            except (*UNREADABLE, TypeError):
                 value = text
         return value if self.accepts(value) or not self.accepts(text) else text
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data import DataUnavailable
+from ..data import DataDamaged, DataUnavailable
 from ..paths import RECORDS, data_folder
 from ..records import RecordDamaged, Store
 from ..words import count
@@ -81,7 +81,7 @@ def _verified(path: Path, epochs: int) -> bool:
     """Train the first epochs of a record anew and print the outcome; whether they agree."""
     try:
         result = verify(path, epochs=epochs)
-    except (RecordDamaged, DataUnavailable) as problem:
+    except (RecordDamaged, DataUnavailable, DataDamaged) as problem:
         print(f"  NOT CHECKED {path.stem}: {problem}")
         return False
     print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}")

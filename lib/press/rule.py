@@ -84,11 +84,13 @@ class Part:
 
 def above(values: Values, rival: Values | float, name: str = "") -> Part:
     """Larger than ``rival`` (one value, or one a seed), by whatever amount. ``name``: what the rival is."""
+    _check_pairs(values, rival)
     return _part(f"above {name or _said(rival)}, by", _array(values) - _array(rival), (0.0, None))
 
 
 def below(values: Values, rival: Values | float, name: str = "") -> Part:
     """Smaller than ``rival``, by whatever amount."""
+    _check_pairs(values, rival)
     return _part(f"below {name or _said(rival)}, by", _array(rival) - _array(values), (0.0, None))
 
 
@@ -122,7 +124,7 @@ def always(worst: Values, error: float, name: str) -> Part:
 def mostly(yes: Iterable[bool], name: str, of: str = "seeds") -> Part:
     """True of more of them than not, whatever they are: Wilson's interval of their share lies above one half."""
     says = f"{name}, in more than half of the {of}: share"
-    return _part(says, [float(bool(one)) for one in yes], (HALF, None), "share")
+    return _part(says, [one if one != one else float(bool(one)) for one in yes], (HALF, None), "share")
 
 
 def verdict(outcomes: Sequence[str]) -> str:
@@ -137,15 +139,24 @@ def verdict(outcomes: Sequence[str]) -> str:
 def _part(says: str, effect: Values, edges: tuple[float | None, float | None], by: str = "mean") -> Part:
     effect = np.atleast_1d(_array(effect))
     if not len(effect) or np.isnan(effect).any():
-        raise ValueError(f"a part needs one number a seed, got {effect.tolist()}")
+        raise ValueError(f"a part needs one number a seed, and none that is NaN, got {effect.tolist()}")
     return Part(says, effect.tolist(), edges, by)
 
 
 def _off(values: Values, claimed: Values | float, rival: Values | float) -> np.ndarray:
+    _check_pairs(values, claimed)
+    _check_pairs(values, rival)
     distance = _array(rival) - _array(claimed)
     if (distance == 0).any():
         raise ValueError("a claim needs a rival of another value: claimed and rival are the same")
     return (_array(values) - _array(claimed)) / distance
+
+
+def _check_pairs(values: Values, other: Values | float) -> None:
+    """ValueError where what is compared seed by seed has other seeds; one value stands for all."""
+    seeds, others = np.atleast_1d(_array(values)).size, _array(other)
+    if others.ndim and others.size not in (1, seeds):
+        raise ValueError(f"values of {seeds} seeds are compared with {others.size}: one each is needed, or one for all")
 
 
 def _array(values: Values | float) -> np.ndarray:

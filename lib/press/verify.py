@@ -58,6 +58,7 @@ def verify(
             "made": False,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(machine.resolve(), outcome.threads),
+            "of": run.provenance["date"],
             "rows": len(today),
             "worst": worst,
         }

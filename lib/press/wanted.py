@@ -85,8 +85,11 @@ def wanted(
 
 def _state(store: Store, experiment: Recordable) -> str:
     run = store.get(experiment)
-    if _lock(experiment).is_locked_by_other():
-        return "running"
+    try:
+        if _lock(experiment).is_locked_by_other():
+            return "running"
+    except OSError:  # a folder that may only be read: nobody records into it
+        pass
     return "missing" if run is None else "older code" if run.state == "older code" else "recorded"
 
 
@@ -115,9 +118,7 @@ class _Took:
     def __init__(self, folder: Path) -> None:
         self._alike: dict[str, list[float]] = defaultdict(list)
         self._for_work: dict[str, list[float]] = defaultdict(list)
-        store = Store(folder)
-        for path in store.paths():
-            run = store.run(path)
+        for _, run in Store(folder).runs():
             if ("CPU" in run.provenance["device"]) == torch.cuda.is_available():
                 continue
             one, seconds = run.experiment, run.provenance["seconds"]
@@ -148,7 +149,7 @@ def unwanted(chapters: Iterable[str] = (), folder: Path = RECORDS) -> list[Path]
     """Records of settings that no chapter (of these; none named: all) plans at `cpu` or `paper`, whatever the seed."""
     store = Store(folder)
     planned = {replace(one.experiment, seed=0).key for one in wanted(chapters, folder=folder)}
-    return [path for path in store.paths() if replace(store.run(path).experiment, seed=0).key not in planned]
+    return [path for path, run in store.runs() if replace(run.experiment, seed=0).key not in planned]
 
 
 def make(
@@ -182,7 +183,8 @@ def _brought(store: Store, experiment: Recordable) -> str:
         if result.agrees:
             return "agrees"
         say(f"{experiment.slug}: {result.worst}")
-    experiment.preflight()
+    with FileLock(data_folder() / "recording" / "data.lock"):  # processes that begin together fetch data once
+        experiment.preflight()
     code_of(experiment)
     with until_kept():
         run = run_now(experiment, machine=Machine(), progress=False)

@@ -83,7 +83,7 @@ def _write_buttons(config: Path, published: Published) -> None:
     if wanted not in text:
         raise SiteProblem("_config.yml has lost the line of the repository's address")
     buttons = (
-        f"url: {published.repository}\n  branch: {published.branch}\n\n"
+        f"url: {published.repository}\n  branch: {json.dumps(published.branch)}\n\n"
         'launch_buttons:\n  colab_url: "https://colab.research.google.com"\n'
     )
     text = text.replace(wanted, buttons)

@@ -83,8 +83,7 @@ def beside(folder: Path = RECORDS) -> list[tuple[str, int, float, str, int, floa
     """Trainings that differ by nothing but their seed, on a processor's core and on a card: runs, median seconds."""
     store = Store(folder)
     took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for path in store.paths():
-        run = store.run(path)
+    for _, run in store.runs():
         if run.experiment.kind == "":
             alike = replace(run.experiment, seed=0, observe=ObserveConfig())
             took[name_of(alike), alike.key][place(run)].append(run.provenance["seconds"])
@@ -113,8 +112,7 @@ def spent(folder: Path) -> list[tuple[str, str, str, str, float]]:
     """Of each kind of run, data set and device: how many are recorded, and their hours; the longest first."""
     store = Store(folder)
     seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for path in store.paths():
-        run = store.run(path)
+    for _, run in store.runs():
         data = getattr(run.experiment, "data", None)
         kind = KINDS.get(run.experiment.kind, run.experiment.kind)
         seconds[kind, getattr(data, "name", "–"), place(run)].append(run.provenance["seconds"])

@@ -47,11 +47,15 @@ def before() -> list[dict[str, str]]:
 def changes(claims: Sequence[Claim]) -> str:
     """The list of changes as MyST: for each claim that changed its verdict or left, what was, what is, and why."""
     now = {(claim.chapter, claim.id, claim.profile): claim for claim in claims}
+    there = {(claim.chapter, claim.id) for claim in claims}
     chapters: dict[str, list[dict[str, str]]] = {}
-    counts = {"same": 0, "changed": 0, "left": 0}
+    counts = {"same": 0, "changed": 0, "left": 0, "elsewhere": 0}
     for old in before():
         told = reasons(old["chapter"])
         new = now.get((old["chapter"], old["id"], old["profile"]))
+        if new is None and (old["chapter"], old["id"]) in there:
+            counts["elsewhere"] += 1  # it stands there at another profile
+            continue
         verdict = f"{VERDICTS[new.verdict]} {new.verdict}" if new else "left"
         kind = "left" if new is None else "same" if new.verdict == old["verdict"] else "changed"
         counts[kind] += 1

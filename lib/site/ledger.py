@@ -24,7 +24,8 @@ class Row:
     """One claim of the ledger, at all of its profiles; the last of them is the largest."""
 
     claims: tuple[Claim, ...]
-    why: str = ""  # its verdicts differ between profiles, or it rests on few seeds
+    differing: str = ""  # why its verdicts differ between profiles, where they do
+    few: str = ""  # why it rests on few seeds, where it does
 
     @property
     def claim(self) -> Claim:
@@ -79,16 +80,10 @@ def rows(claims: Iterable[Claim]) -> list[Row]:
     told = []
     for _, some in sorted(found.items(), key=lambda one: one[0][0]):
         ordered = tuple(sorted(some, key=lambda claim: PROFILES.index(claim.profile)))
-        told.append(Row(ordered, _why(ordered)))
+        reason, id = reasons(ordered[-1].chapter), ordered[-1].id
+        differing = reason.profiles.get(id, "") if differ(ordered) else ""
+        told.append(Row(ordered, differing, reason.few.get(id, "") if on_few_seeds(ordered[-1]) else ""))
     return told
-
-
-def _why(claims: Sequence[Claim]) -> str:
-    """Why a claim's profiles disagree, and why it has few seeds, where they do and it has."""
-    told, id = reasons(claims[-1].chapter), claims[-1].id
-    differs = told.profiles.get(id, "") if differ(claims) else ""
-    few = told.few.get(id, "") if on_few_seeds(claims[-1]) else ""
-    return " ".join(filter(None, (differs, few)))
 
 
 def ledger(claims: Sequence[Claim]) -> str:

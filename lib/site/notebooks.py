@@ -29,7 +29,7 @@ class Published:
     commit: str = "HEAD"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", self.repository):  # all that Colab opens
+        if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+(?<!\.git)", self.repository):  # all that Colab opens
             raise ValueError(f"the address must look like https://github.com/owner/name, not {self.repository!r}")
 
 

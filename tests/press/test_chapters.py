@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from lib import experiments, records
@@ -519,3 +520,40 @@ def test_nbval_fails_on_drift_missing_outputs_and_tracebacks(tmp_path, case, mes
     done = nbval(tmp_path, **case)
     assert done.returncode == 1
     assert message in done.stdout
+
+
+def test_names_are_not_guessed(tmp_path):
+    for name in ("1.5", "/no/such/02_binary_dynamics.ipynb"):
+        with pytest.raises(ValueError, match=r"there are|is not there"):
+            chapters.find(name)
+    assert chapters.find("02_binary_dynamics.ipynb") == chapters.find("2")
+    with pytest.raises(ValueError, match="'single' may mean sweeps/single_mix, sweeps/single_penalty"):
+        chapters.twins(["single"])
+    assert [path.stem for path in chapters.twins(["06", "single_run"])] == ["06_kernel_machines", "single_run"]
+
+
+def test_a_value_with_a_path_in_it_names_a_file_and_no_folder(tmp_path):
+    (job,) = chapters.jobs(["13"], "smoke", [("outputs", "/tmp/x")], tmp_path)
+    assert job.output.parent == tmp_path
+
+
+def test_a_kernel_that_dies_is_a_failure_of_its_chapter_and_the_others_go_on(tmp_path):
+    paths = []
+    for name, code in (("a", "import os; os._exit(1)"), ("b", "x = 1")):
+        cells = [nbformat.v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]})]
+        cells.append(nbformat.v4.new_code_cell(code))
+        paths.append(tmp_path / f"{name}.ipynb")
+        nbformat.write(nbformat.v4.new_notebook(metadata=KERNEL, cells=cells), paths[-1])
+    given = [chapters.Job(path, {}, tmp_path / "out" / path.name) for path in paths]
+    outcomes = [outcome for _, outcome in chapters.execute_many(given, 1)]
+    assert isinstance(outcomes[0], chapters.ChapterFailed)
+    assert "DeadKernelError" in str(outcomes[0])
+    assert outcomes[1] == []
+
+
+def test_no_wrong_labels_are_refused_before_anything_runs():
+    for name in ("noise_rate", "trained_rate"):
+        given = {"profile": "smoke", "seeds": 3, "fresh": False, "device": "cpu", "width": None}
+        given |= {"noise_rate": 0.3, "trained_rate": 0.4} | {name: 0.0}
+        with pytest.raises(ValueError, match=f"{name} is 0"):
+            chapters.open_chapter("04_sample_gradients", given, lambda profile: {})

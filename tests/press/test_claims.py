@@ -92,3 +92,13 @@ def test_values_that_are_not_of_seeds_are_counted_as_what_they_are():
     assert "Measured over 2 groups, mean" in as_html(claim([True, True], each="group"))
     assert "measured over 2 seeds" in as_text(claim([True, True]))
     assert "measured over 1 analysis of all seeds:" in as_text(claim([True], each="analysis of all seeds", seeds=1))
+
+
+def test_infinite_numbers_come_back_from_a_notebook_as_numbers():
+    """Jupyter writes them as texts."""
+    part = asdict(always([1.0, 3.0], 2, "worst")) | {"effect": [1.0, "inf"]}
+    told = {"id": "a", "chapter": "01_a", "profile": "smoke", "says": "A.", "source": "", "figure": "", "seeds": 2}
+    told |= {"measured": [["x", [1.0, "-inf"]]], "parts": [["p", part]], "live": True, "each": "seed"}
+    (claim,) = claims_of({"cells": [{"outputs": [{"metadata": {METADATA: told}}]}]})
+    assert claim.measured["x"] == [1.0, -float("inf")]
+    assert claim.verdict == "does not hold"

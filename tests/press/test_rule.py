@@ -78,3 +78,20 @@ def test_a_claim_without_a_rival_of_another_value_is_refused():
 )
 def test_the_verdict_follows_from_the_parts(outcomes, expected):
     assert verdict(outcomes) == expected
+
+
+def test_seeds_are_compared_one_to_one_or_with_one_for_all():
+    assert above([1.0, 2.0], 0.0).effect == [1.0, 2.0]
+    assert above([1.0, 2.0], [0.5]).effect == [0.5, 1.5]
+    for part in (
+        lambda: above([1.0], [0, 0, 0]),
+        lambda: below([1.0, 2.0], [0, 0, 0]),
+        lambda: towards([1.0], 1, [0, 0]),
+    ):
+        with pytest.raises(ValueError, match="one each is needed, or one for all"):
+            part()
+
+
+def test_what_is_not_known_is_no_vote():
+    with pytest.raises(ValueError, match="none that is NaN"):
+        mostly([True, float("nan")], "true")
