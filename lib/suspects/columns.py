@@ -25,11 +25,11 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
 
     Columns of numbers, written as text too, are brought to mean 0 and standard deviation 1, a missing value being
     the median; words of up to `KINDS` kinds become a column of 0 and 1 each; a column of vectors of one length
-    becomes a column for each of their numbers. Other columns, those that are
-    constant, count the rows or rise from row to row as whole numbers, and those that repeat the label under other
-    names, are left out. All of that is noted. The index is the table's. Raises ValueError where
-    there is no such column, where two have one name, where nothing is left, where a column holds paths of images, and
-    for what ``from_arrays`` refuses.
+    becomes a column for each of their numbers. Other columns, those that are constant or number the rows, and those
+    that repeat the label under other names, are left out. All of that is noted. The index is the table's.
+
+    Raises ValueError where there is no such column, where two have one name, where nothing is left, where a column
+    holds paths of images, and for what ``from_arrays`` refuses.
     """
     if label_column not in table.columns:
         raise ValueError(f"there is no column {label_column!r}; there are: {', '.join(map(repr, table.columns))}")
@@ -38,9 +38,9 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
     check_given_labels(table[label_column].tolist())
     kept: dict[str, pd.Series] = {}
     gaps, out = [], []
-    table = _unrolled(table, label_column)
+    table, classes = _unrolled(table, label_column), table[label_column].nunique()
     for name, column in table.drop(columns=label_column).items():
-        if _repeats(column, table[label_column]):
+        if _kinds(column) == classes and _repeats(column, table[label_column]):
             out.append(f"{name!r} (repeats the label)")
             continue
         values, missing = _numbers(column)
@@ -115,10 +115,16 @@ def _names_rows(values: pd.Series) -> bool:
     return len(values) > 2 and bool((values % 1 == 0).all() and ((steps > 0).all() or (steps < 0).all()))
 
 
+def _kinds(column: pd.Series) -> int:
+    """How many different values a column has; 0 for lists and mappings, which are not compared."""
+    try:
+        return column.nunique()
+    except TypeError:
+        return 0
+
+
 def _repeats(column: pd.Series, labels: pd.Series) -> bool:
     """Whether a column is the label under other names: each of its values goes with one label, and the other way."""
-    if column.map(np.ndim).any():
-        return False
     pairs = pd.DataFrame({"column": column.astype("string"), "label": labels.astype("string")}).drop_duplicates()
     return len(pairs) > 1 and pairs["column"].is_unique and pairs["label"].is_unique
 

@@ -83,12 +83,10 @@ def sweep_command(
 
 def store_of(path: Path) -> Path:
     """Where a sweep's points are if nothing else is said: by its name, and for a YAML of one's own by its place too."""
-    own = (
-        ""
-        if path.resolve().is_relative_to(GRIDS)
-        else f"-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    )
-    return data_folder() / "sweeps" / f"{path.stem}{own}"
+    if path.resolve().is_relative_to(GRIDS):
+        return data_folder() / "sweeps" / path.stem
+    digits = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    return data_folder() / "sweeps" / f"{path.stem}-{digits}"
 
 
 def _check_place(table: Path | None) -> None:

@@ -155,3 +155,8 @@ def test_columns_of_one_name_are_refused_and_complex_numbers_left_out():
     with pytest.raises(ValueError, match="columns have one name: 'x'"):
         from_table(pd.concat([frame, frame[["x"]]], axis=1))
     assert from_table(frame.assign(wave=np.exp(1j * np.arange(N)))).inputs.shape == (N, 1)
+    found = from_table(
+        frame.assign(more=[{"a": k} for k in range(N)], some=[None, *([float(k)] for k in range(N - 1))])
+    )
+    assert found.inputs.shape == (N, 1)
+    assert "'more', 'some'" in " ".join(found.notes)
