@@ -170,7 +170,10 @@ RECORDED = {
     "02": "paper",
     "03": "paper",
     "04": "paper",
+    "06": "paper",
     "07": "paper",
+    "08": "paper",
+    "09": "paper",
     "16": "smoke",
 }  # the profile each chapter opens with; else cpu
 
