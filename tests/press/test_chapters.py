@@ -29,10 +29,7 @@ NOTEBOOKS_ALL = [*CHAPTERS, *singles()]
 # No verdict of these is known to be firm at smoke: `python -m tests.margins` has not been run for them since one rule
 # judges all claims.
 WITHOUT = [
-    "07_width",
-    "09_tempered_overfitting",
     "10_deviations",
-    "11_errata",
     "12_two_gradients",
     "13_hysteresis",
     "14_finite_size",
