@@ -91,7 +91,7 @@ class Checkpoint:
             error.add_note(f"the history up to then: {path}")
 
     def discard(self) -> None:
-        """Delete the file, as the run is done; within `until_kept` at its end, and only if that comes."""
+        """Delete the file: the run is done. Within `until_kept` it stays until that has ended without an error."""
         waiting = _waiting.get()
         if waiting is None:
             self.path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it 
 
 
 class ChapterFailed(RuntimeError):
-    """A cell raised; ``notebook`` is the executed notebook up to there."""
+    """A cell raised, or the kernel died; ``notebook`` is the executed notebook up to there."""
 
     def __init__(self, chapter: str, error: str, notebook: Path) -> None:
         super().__init__(f"{chapter}: {error}\nThe notebook up to there: {notebook}")
@@ -151,14 +151,18 @@ def execute(
 
     ``mode`` is what `records.obtain` may do: "record" into the book, only
     "replay" what is recorded, or "" for as usual. Raises ParameterError before
-    anything starts, ChapterFailed if a cell raises.
+    anything starts, ChapterFailed if a cell raises or the kernel dies.
     """
     check_values(path.stem, parameters(path), given)
     failed = output.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
     notebook = prepared(path, given)
     env = kernel_environment({MODE_VARIABLE: mode})
-    error = execute_notebook(notebook, folder=Path.cwd(), env=env, progress=path.stem if progress else "", timed=True)
+    shown = path.stem if progress else ""
+    try:
+        error = execute_notebook(notebook, folder=Path.cwd(), env=env, progress=shown, timed=True)
+    except (RuntimeError, OSError) as death:  # of the kernel
+        error = f"{type(death).__name__}: {death}"
     _write(failed if error else output, notebook)
     if error:
         raise ChapterFailed(path.stem, str(error), failed)
@@ -238,8 +242,6 @@ def _attempt(job: Job, progress: bool = False) -> list[Claim] | ChapterFailed:
         return execute(job.path, job.given, job.output, mode=job.mode, progress=progress)
     except ChapterFailed as failure:
         return failure
-    except (RuntimeError, OSError) as death:  # of the kernel, or a disk that is full: the others go on
-        return ChapterFailed(job.path.stem, f"{type(death).__name__}: {death}", job.output.with_suffix(".failed.ipynb"))
 
 
 def run_script(path: Path, given: Mapping[str, Any], *, mode: str = "") -> None:

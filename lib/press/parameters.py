@@ -108,7 +108,7 @@ def _annotated(annotation: str) -> tuple[Check, bool]:
     """The check that an annotation stands for, and whether all of it is known."""
     unknown: list[str] = []
     try:
-        check = _check(_parsed(annotation, "eval").body, unknown)
+        check = _check(parsed(annotation, "eval").body, unknown)
     except UNREADABLE:
         return _anything, False
     return check, not unknown
@@ -117,7 +117,7 @@ def _annotated(annotation: str) -> tuple[Check, bool]:
 def _check(node: ast.expr, unknown: list[str]) -> Check:
     """The check of a type's syntax; what is no known type accepts anything, and is added to ``unknown``."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):  # "int" for int
-        return _check(_parsed(node.value, "eval").body, unknown)
+        return _check(parsed(node.value, "eval").body, unknown)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _any([_check(side, unknown) for side in (node.left, node.right)])
     if isinstance(node, ast.Subscript):
@@ -253,7 +253,8 @@ def parameters(path: Path) -> list[Parameter]:
     return list(declared_in(path).parameters)
 
 
-def _parsed(source: str, mode: str = "exec") -> Any:
+def parsed(source: str, mode: str = "exec") -> Any:
+    """The syntax tree of a text. One of UNREADABLE for what is no Python, whatever it was made to do to a parser."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on the style of somebody's code
         return ast.parse(source.strip() if mode == "eval" else source, mode=mode)
@@ -272,10 +273,10 @@ def without_magics(source: str) -> str:
 
 def _declared(source: str) -> Iterator[Parameter]:
     try:
-        lines = _parsed(source).body
+        lines = parsed(source).body
     except SyntaxError:
         source = without_magics(source)
-        lines = _parsed(source).body
+        lines = parsed(source).body
     comments = {
         token.start[0]: token.string.lstrip("# ")
         for token in tokenize.generate_tokens(StringIO(source).readline)

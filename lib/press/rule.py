@@ -124,7 +124,7 @@ def always(worst: Values, error: float, name: str) -> Part:
 def mostly(yes: Iterable[bool], name: str, of: str = "seeds") -> Part:
     """True of more of them than not, whatever they are: Wilson's interval of their share lies above one half."""
     says = f"{name}, in more than half of the {of}: share"
-    return _part(says, [one if one != one else float(bool(one)) for one in yes], (HALF, None), "share")
+    return _part(says, [float(one) for one in yes], (HALF, None), "share")
 
 
 def verdict(outcomes: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -85,11 +85,9 @@ def wanted(
 
 def _state(store: Store, experiment: Recordable) -> str:
     run = store.get(experiment)
-    try:
+    with suppress(OSError):  # of a folder that may only be read: nobody records into it
         if _lock(experiment).is_locked_by_other():
             return "running"
-    except OSError:  # a folder that may only be read: nobody records into it
-        pass
     return "missing" if run is None else "older code" if run.state == "older code" else "recorded"
 
 

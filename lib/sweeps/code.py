@@ -4,7 +4,6 @@ import ast
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 from .. import identity
 from ..identity import Identity
 from ..paths import NOTEBOOKS
-from ..press.parameters import without_magics
+from ..press.parameters import UNREADABLE, parsed, without_magics
 from .shown import ends_in_a_value
 
 NO_NUMBERS = True
-UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 RUN = re.compile(r"""(?m)^\s*%run\s+(?:-\S+\s+)*["']?([^\s"']+)""")  # a file that a magic runs
 IMPORT = re.compile(r"(?m)^\s*(?:from|import)\s+(\w+)")
 STAR = re.compile(r"(?m)^\s*from\s+\S+\s+import\s+\*")
@@ -102,9 +100,7 @@ def _imported(source: str) -> list[str]:
     ran = [name if "." in name or "/" in name else f"{name}.py" for name in RUN.findall(source)]
     for text in (source, without_magics(source)):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return ran + _names(list(ast.walk(ast.parse(text))))
+            return ran + _names(list(ast.walk(parsed(text))))
         except UNREADABLE:
             continue
     return ran + IMPORT.findall(source)  # no Python: what looks like an import

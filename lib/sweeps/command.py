@@ -59,7 +59,7 @@ def sweep_command(
     merged = f" ({sweep.merged} that stood in the grid more than once were merged)" if sweep.merged else ""
     say("\n  ".join([f"{sweep.name}: {len(sweep.points)} points of {sweep.notebook.stem}{merged}", *sweep.notes]))
     if clean:
-        return _clean(points, sweep, path, plan, say)
+        return _clean(points, sweep, plan, say)
     if plan:
         say(plan_text(sweep, plan_sweep(sweep, points)))
         return 0
@@ -95,15 +95,15 @@ def _check_place(table: Path | None) -> None:
         raise ValueError(f"--table names a Parquet file that ends in .parquet, not {table}")
 
 
-def _clean(points: PointStore, sweep: Sweep, path: Path, plan: bool, say: Callable[[str], None]) -> int:
+def _clean(points: PointStore, sweep: Sweep, plan: bool, say: Callable[[str], None]) -> int:
     """Say what no sweep wants any more, and unless it is only planned remove it."""
     points.open()
     found = unwanted_points(points, users(points, sweep))
     if plan:
         say(f"{points.folder} ({points.size()}); --clean would remove: {found.text()}")
         return 0
-    if points.points.exists():
-        remember(points, path)
+    if points.points.exists() and sweep.path:
+        remember(points, sweep.path)
     before = points.size()
     gone = remove(points, found)
     say(f"{points.folder}: removed {found.text()}")

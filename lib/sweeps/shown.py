@@ -6,7 +6,6 @@ import binascii
 import json
 import math
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..press.claims import claims_of
+from ..press.parameters import UNREADABLE, parsed
 from ..press.show import RESULT
 from .in_kernel import MIME
 from .store import ROWS
@@ -129,10 +129,8 @@ def _parquet(data: Any) -> Iterator[tuple[str, Sequence[float | None]]]:
 def ends_in_a_value(source: str) -> bool:
     """Whether a cell may show the value of its last line, as Jupyter does; what is no plain Python may."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        body = parsed(source).body
+    except UNREADABLE:
         return bool(source.strip())
     return bool(body) and isinstance(body[-1], ast.Expr) and not source.rstrip().endswith(";")
 
@@ -148,15 +146,12 @@ def _may_show(source: str) -> bool:
     if re.search(r"(?m)^\s*[%!]|exec|import \*", source):  # another file may be run there
         return True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            body = ast.parse(source).body
-            calls = [node.func for line in body for node in ast.walk(line) if isinstance(node, ast.Call)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        body = parsed(source).body
+        calls = [node.func for line in body for node in ast.walk(line) if isinstance(node, ast.Call)]
+    except UNREADABLE:
         return True
     if any(getattr(call, "attr", getattr(call, "id", "")) in SHOWING for call in calls):
         return True
-    last = body[-1] if body and not source.rstrip().endswith(";") else None
-    if not isinstance(last, ast.Expr) or isinstance(last.value, ast.Constant):
+    if not ends_in_a_value(source) or isinstance(body[-1].value, ast.Constant):
         return False
-    return not (isinstance(last.value, ast.Call) and getattr(last.value.func, "id", "") == "print")
+    return not (isinstance(body[-1].value, ast.Call) and getattr(body[-1].value.func, "id", "") == "print")

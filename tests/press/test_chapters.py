@@ -548,6 +548,7 @@ def test_a_kernel_that_dies_is_a_failure_of_its_chapter_and_the_others_go_on(tmp
     outcomes = [outcome for _, outcome in chapters.execute_many(given, 1)]
     assert isinstance(outcomes[0], chapters.ChapterFailed)
     assert "DeadKernelError" in str(outcomes[0])
+    assert outcomes[0].notebook.is_file()  # up to there
     assert outcomes[1] == []
 
 
