@@ -50,6 +50,7 @@ PACKED = {
 # What is recorded: kind, and where its class is. Read when one must be run; replaying needs none of them.
 KINDS = {
     "": "experiments:Experiment",
+    "early gradients": "paper.early_gradients:EarlyGradients",
     "angles": "paper.angles:StartAngles",
     "circle": "paper.angles:CircleAngles",
     "pairs": "paper.angles:PairAngles",
