@@ -66,8 +66,8 @@ class Run:
         return self.history.set_index("epoch").loc[epoch]
 
     def until_stop(self, column: str) -> np.ndarray:
-        """A column from the start to the early stop."""
-        return self.history.loc[self.history["epoch"] <= self.early_stop, column].to_numpy()
+        """A column from the start to the early stop, without epochs in which it was not measured."""
+        return self.history.loc[self.history["epoch"] <= self.early_stop, column].dropna().to_numpy()
 
     def after_stop(self, column: str) -> np.ndarray:
         """A column from the early stop to the end."""
