@@ -24,6 +24,7 @@ from lib.noise import NoiseConfig
 from lib.observe import ObserveConfig
 from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAngles
 from lib.paper.balanced import BalancedKernelMachine
+from lib.paper.early_gradients import EarlyGradients
 from lib.paper.identities import Identities
 from lib.paper.in_training import AnglesInTraining, BatchesInTraining
 from lib.paper.kernels import KernelMachine
@@ -67,6 +68,14 @@ GOLDEN = {
         ModelConfig((4,), kind="resnet9"),
         TrainConfig(lr=0.02, epochs=2, batch_size=50),
         ObserveConfig(),
+    ),
+    "early_gradients": EarlyGradients(
+        replace(TEN, train_size=200, test_size=100),
+        NOISE,
+        ModelConfig((4, 8, 16), kind="cnn"),
+        TrainConfig(lr=0.05, epochs=4, batch_size=64),
+        ObserveConfig(residual_l1=True),
+        early=1,
     ),
     "angles": StartAngles(
         data=replace(TEN, train_size=300), noise=NOISE, model=ModelConfig((4, 8, 16), kind="cnn"), only=2
