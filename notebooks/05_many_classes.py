@@ -138,8 +138,9 @@ show.markdown(
 # Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait. `cpu` is what two
 # processor cores reach in an hour or two: the paper's CNN on a part of MNIST, and a ResNet-9 of a quarter of the
 # width on a part of CIFAR-10. `paper` is the paper's CNN on all of MNIST, and a ResNet-9 of half of the width on half
-# of CIFAR-10: some two hours a seed each on one core. A seed draws which images are used (where a profile
-# uses only a part), which labels are wrong and what they become, the weights at the start, and the order of the images.
+# of CIFAR-10: two hours a seed for the one and two and a half for the other, on one core. A seed draws which images
+# are used (where a profile uses only a part), which labels are wrong and what they become, the weights at the start,
+# and the order of the images.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 for name, some in runs.items():

@@ -1,6 +1,6 @@
 """A training whose subset gradients are measured in its early stage: § 4 and § 5 ask for them there (Figs. 6 and 8).
 
-They take as long as an epoch of training. Errors, losses and residuals are measured after every epoch.
+Measuring them takes about as long as an epoch of training. Errors, losses and residuals are measured after every epoch.
 """
 
 import math
@@ -22,10 +22,10 @@ EVERY = 5  # epochs between measurements of the gradients after the early stage
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyGradients(Experiment):
-    """An `Experiment` whose gradients are measured up to epoch ``early``, then every fifth and where the test error
-    is the least so far.
+    """An `Experiment` that measures its gradients in the early stage, and seldom after it.
 
-    So they are known at the early stop, wherever it lies. Their columns are NaN in the other rows.
+    It does so up to epoch ``early``, then in every fifth, and wherever the test error is the least so far: they are
+    known at the early stop, however late that is. In the other rows their columns are NaN.
     """
 
     kind: ClassVar[str] = "early gradients"

@@ -98,7 +98,7 @@ def many_classes(profile: str, noise_rate: float = 0.3) -> Experiment:
 def photographs(profile: str, noise_rate: float = 0.4) -> Experiment:
     """The network of `cifar10` (Figs. 7 bottom, 8 right, 11 right). At paper half of its width and of its images.
 
-    So it takes two hours on one core, up to the rise of the test error; the whole takes some hundred.
+    So it takes two and a half hours a seed on one core, up to the rise of the test error; the whole would take weeks.
     """
     one = cifar10(profile, noise_rate)
     if profile != "paper":
