@@ -63,6 +63,7 @@ KINDS = {
     "scan": "beyond.scans:DualScan",
     "path": "beyond.scans:DualPath",
     "selective": "beyond.penalties:SelectiveTraining",
+    "long selective": "beyond.long_selective:LongSelective",
     "renamed": "beyond.renamed:RenamedTraining",
     "earlier": "beyond.earlier:EarlierResNet",
     "suspects": "suspects.compare:FindWrongLabels",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.beyond.earlier import EarlierResNet
+from lib.beyond.long_selective import LongSelective
 from lib.beyond.penalties import SelectiveTraining
 from lib.beyond.renamed import RenamedTraining
 from lib.beyond.scans import DualPath, DualScan
@@ -134,6 +135,16 @@ GOLDEN = {
         model=ModelConfig((4, 8, 16), kind="cnn"),
         train=TrainConfig(lr=0.01, epochs=2, batch_size=64),
         condition="selective_49",
+        strength=1.0,
+        points=20,
+        measured=2,
+    ),
+    "long_selective": LongSelective(
+        data=replace(TEN, train_size=400, test_size=300),
+        noise=NOISE,
+        model=ModelConfig((4, 8, 16), kind="cnn", dropout=0.5),
+        train=TrainConfig(lr=0.01, epochs=2, batch_size=64),
+        condition="selective_38",
         strength=1.0,
         points=20,
         measured=2,

@@ -7,6 +7,7 @@ from ..data import DataConfig
 from ..models import ModelConfig
 from ..noise import NoiseConfig
 from ..train import TrainConfig
+from .long_selective import LongSelective
 from .penalties import SelectiveTraining
 from .scans import DualPath, DualScan, closed_loop, led_along
 from .two_gradients import DualConfig
@@ -101,6 +102,7 @@ def selective(profile: str, condition: str, noise_rate: float, strength: float) 
         model = ModelConfig((32, 64, 128), kind="cnn", standardise=PIXELS["mnist"], dropout=0.5)
         train, more = TrainConfig(lr=1e-3, epochs=15, batch_size=128), {}
     by = 0.0 if condition == "baseline" else strength
-    return SelectiveTraining(
+    made = LongSelective if profile == "paper" else SelectiveTraining
+    return made(
         data=data, noise=NoiseConfig(noise_rate), model=model, train=train, condition=condition, strength=by, **more
     )
