@@ -45,6 +45,7 @@ class LongSelective(SelectiveTraining):
             machine.cpu_threads(model, batch, math.prod(task.input_shape[1:])) as threads,
             torch.random.fork_rng(),
         ):
+            # dropout knows no generator of its own
             torch.manual_seed(generator(self.seed, "dropout").initial_seed())
             optimizer = torch.optim.Adam(model.parameters(), lr=self.train.lr)
             order, drawn = generator(self.seed, "order"), generator(self.seed, "directions")
@@ -86,6 +87,7 @@ def _drawn(device: torch.device) -> torch.Tensor:
 
 
 def _draw_on(device: torch.device, state: torch.Tensor) -> None:
+    """Let dropout go on drawing where `_drawn` said."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
     else:
