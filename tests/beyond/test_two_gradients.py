@@ -12,6 +12,7 @@ from lib.beyond.two_gradients import DualConfig, Member, Samples, follow, mixed
 from lib.data import DataConfig, load
 from lib.experiments import generator as make_generator
 from lib.models import ModelConfig, build
+from tests.cuda.cases import TINY_RESNET18
 
 CPU = torch.device("cpu")
 SMALL = DualScan(
@@ -177,7 +178,7 @@ def test_dead_units_and_spread_of_known_networks():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 @pytest.mark.parametrize("kind", ["fcn", "resnet18"])
 def test_a_card_gives_the_steps_of_a_cpu(kind):
-    model = SMALL.model if kind == "fcn" else ModelConfig((8,), kind="resnet18")
+    model = SMALL.model if kind == "fcn" else ModelConfig((TINY_RESNET18,), kind="resnet18")
     settings = replace(SMALL, model=model, mixes=(0.3,), epochs=1, milestones=(), augment=kind != "fcn")
     members = settings.members(0)
     rows = {}

@@ -16,7 +16,7 @@ from lib.paper import presets
 from lib.records import run_now
 from lib.train import Machine
 from tests.cuda.campaign import Result, Settings, Step
-from tests.cuda.cases import Way, cases, dual_of, made, random_task
+from tests.cuda.cases import TINY_RESNET18, Way, cases, dual_of, made, random_task
 from tests.cuda.claims import claims
 from tests.cuda.quantities import PIECEWISE_LINEAR, QUANTITIES, Setup, networks
 from tests.cuda.rates import epochs
@@ -123,7 +123,7 @@ def run(settings: Settings) -> Step:
             if what not in PIECEWISE_LINEAR or name == "cnn":
                 step.measure(f"{what}, {name}", partial(against_float64, settings, config, classes, quantity))
     small = ModelConfig(settings.pick((64, 64), (8, 8)), batch_norm=True)
-    large = ModelConfig(settings.pick((64,), (4,)), kind="resnet18")
+    large = ModelConfig(settings.pick((64,), (TINY_RESNET18,)), kind="resnet18")
     step.measure("mixed step, replicas of the fcn", lambda: mixed_steps(settings, small, 4))
     step.measure("mixed step, resnet18", lambda: mixed_steps(settings, large, 1))
     step.measure("waits of the mixed step", lambda: waits(settings))

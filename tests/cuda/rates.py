@@ -12,7 +12,7 @@ from lib.experiments import Experiment, Prepared, generator
 from lib.models import ModelConfig
 from lib.train import Machine, run_epoch, step_of
 from tests.cuda.campaign import Settings, Step, rates_of
-from tests.cuda.cases import WAYS, Case, Way, cases, dual_of, made, random_task
+from tests.cuda.cases import TINY_RESNET18, WAYS, Case, Way, cases, dual_of, made, random_task
 from tests.cuda.roofline import Rates, Work, timed, work_of
 
 REPLICAS = 32
@@ -64,7 +64,7 @@ def mixed_step(settings: Settings, rates: Rates, way: Way) -> dict:
     n = settings.pick(25_000, 64)
     one = replace(two_gradients("paper", refresh=1), augment=True)
     if settings.dry:
-        one = replace(one, model=replace(one.model, widths=(4,)), dual=replace(one.dual, batch_size=32))
+        one = replace(one, model=replace(one.model, widths=(TINY_RESNET18,)), dual=replace(one.dual, batch_size=32))
     member, task = one.members(0)[0], random_task(n, settings.pick((3, 32, 32), (3, 8, 8)), 10)
     work = one_step(dual_of(one, [member], task, settings.device)).times(n / min(one.dual.batch_size, n))
     dual = dual_of(one, [member], task, settings.device, way)

@@ -8,6 +8,7 @@ from lib.beyond import published, scans
 from lib.beyond.presets import two_gradients
 from lib.models import ModelConfig
 from tests.cuda.campaign import Result, Settings, Step
+from tests.cuda.cases import TINY_RESNET18
 from tests.cuda.recording import Unit, half, record
 
 MIXES = tuple(round(0.30 + 0.05 * k, 2) for k in range(9))
@@ -23,7 +24,7 @@ def at_size(settings: Settings, scan: scans.DualScan) -> scans.DualScan:
     if not settings.dry:
         return scan
     data = replace(scan.data, name="digits", train_size=200, test_size=32)
-    model = ModelConfig((4,), kind="resnet18", activation=scan.model.activation)
+    model = ModelConfig((TINY_RESNET18,), kind="resnet18", activation=scan.model.activation)
     dual = replace(scan.dual, batch_size=50)
     return replace(scan, data=data, model=model, dual=dual, mixes=scan.mixes[:2], epochs=1, milestones=())
 
