@@ -167,6 +167,7 @@ RECORDED = {
     "02": "paper",
     "03": "paper",
     "04": "paper",
+    "05": "paper",
     "06": "paper",
     "07": "paper",
     "08": "paper",
@@ -177,14 +178,14 @@ RECORDED = {
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_book_opens_with_its_best_recorded_profile(name):
-    """With three seeds or more; what is trained in the page itself, always live, may stand beside it at smoke."""
+    """With three seeds or more, or no verdict; what is trained in the page itself, always live, may be at smoke."""
     kept = claims_of(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text()))
     expected = RECORDED.get(name[:2], "cpu")
     assert {claim.profile for claim in kept if not claim.live} <= {expected}
     assert expected in {claim.profile for claim in kept}
     assert {claim.profile for claim in kept if claim.live} <= {"smoke"}
     # a claim on a spread is made of groups of seeds, or of all of them at once
-    assert all(claim.seeds >= 3 for claim in kept if claim.each == "seed")
+    assert all(claim.seeds >= 3 or claim.verdict == "undecided" for claim in kept if claim.each == "seed")
 
 
 def test_the_book_checks_every_part_of_the_paper():
