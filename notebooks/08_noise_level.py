@@ -42,7 +42,7 @@ from lib.paper import dynamics, presets
 from lib.press import readings
 from lib.press.rule import about, above, below, towards
 
-SEEDS = presets.SEEDS | {"paper": 3}  # of ten minutes each, on one core
+SEEDS = presets.SEEDS | {"paper": 5}  # of ten minutes each, on one core
 WHOLE = {"paper": (0.1, 0.4)}  # noise rates that are also trained on all images, with the paper's batch size: one seed
 
 

@@ -54,7 +54,7 @@ from lib.models import ModelConfig, build
 from lib.press.readings import interval_in_words, paired_interval
 
 RATES = {"smoke": (0.2,), "cpu": (0.2, 0.0), "paper": (0.2, 0.0)}
-STRENGTH = {"smoke": {0.2: 1.0, 0.0: 0.1}, "cpu": {0.2: 4.0, 0.0: 0.6}, "paper": {0.2: 4.0, 0.0: 0.6}}
+STRENGTH = {"smoke": {0.2: 1.0, 0.0: 0.1}, "cpu": {0.2: 4.0, 0.0: 0.6}, "paper": {0.2: 30.0, 0.0: 0.6}}
 VARIANTS = {"true labels": {"mask": "true"}, "predictions": {"mask": "predicted"}, "first order alone": {"orders": 1}}
 WORDS = {"baseline": "baseline", "global": "global", "selective_49": "selective 4/9", "selective_38": "selective 3/8"}
 TARGET = {name: CONDITIONS[name] for name in ("selective_49", "selective_38")}
