@@ -141,9 +141,9 @@ show.markdown(
 # Profile `smoke` trains small versions of both networks on scikit-learn's digits while you wait. `cpu` is what two
 # processor cores reach in an hour or two: the paper's CNN on a part of MNIST, and a ResNet-9 of a quarter of the
 # width on a part of CIFAR-10. `paper` is the paper's CNN on all of MNIST, and a ResNet-9 of half of the width on half
-# of CIFAR-10: two to three and a half hours a seed for the one and two and a half for the other, on one core. A seed draws which images
-# are used (where a profile uses only a part), which labels are wrong and what they become, the weights at the start,
-# and the order of the images.
+# of CIFAR-10: two to three and a half hours a seed for the one and two and a half for the other, on one core. A seed
+# draws which images are used (where a profile uses only a part), which labels are wrong and what they become, the
+# weights at the start, and the order of the images.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 for name, some in runs.items():
@@ -177,17 +177,17 @@ if "resnet" in judged:
     ))  # fmt: skip
     show.markdown(
         f"The test error of this ResNet-9 is least at epoch {claims.spread(resnet.early_stops)}: {claims.spread(least)}, "
-        f"with a noise rate of {rates['resnet']}. The noise rate is no bound, since a guess errs in 0.9. When the network "
-        f"begins to fit the wrong labels, it still gets a share of {clean} of the clean images wrong. It has a part of "
-        "the paper's width, images and epochs; which of these matters was not tested. Its training ends before the wrong "
+        f"with a noise rate of {rates['resnet']}. The noise rate is no bound: a guess among ten classes errs in 0.9. At "
+        f"the early stop the network still gets a share of {clean} of the clean images wrong. Whether its width, its "
+        "images or the length of its training keep it from more was not tested. The training ends before the wrong "
         f"labels are fitted, with an error of {noisy} on the noisy subset."
     )
 else:
     peak = resnet.each(dynamics.noisy_peak)
     show.markdown(
         "The training of this ResNet-9 is shown, here and below, but not judged. It has a part of the paper's width "
-        "and sees a part of its images, so it does not get far enough to speak for or against "
-        f"the paper. Its least test error is {claims.spread(least)}, with a noise rate of {rates['resnet']}; up to "
+        "and sees a part of its images, so it does not get far enough to speak for or against the paper. "
+        f"Its least test error is {claims.spread(least)}, with a noise rate of {rates['resnet']}; up to "
         f"there the error on the noisy subset reaches {claims.spread(peak)}. A verdict needs at least half of the "
         "paper's width and images."
     )
