@@ -484,7 +484,7 @@ ledger.check(
 # - The paper does not give the padding and the pooling of the CNN. We take no padding and a pooling of 2;
 #   [chapter 10](10_deviations.ipynb) tries another padding.
 # - The paper's batches have 512 images, ours 128 (fewer at `smoke`): smaller batches fit the wrong labels in fewer
-#   epochs. The paper gives no learning rate, momentum or number of epochs. At `paper` the CNN has 0.01, 0.9 and 70,
+#   epochs. Its text gives no learning rate, momentum or number of epochs. At `paper` the CNN has 0.01, 0.9 and 70,
 #   the ResNet-9 0.05, 0.9 and 24, without a schedule. The ResNet-9 also has half of the width and of the images.
 # - At `paper` the gradients are measured in the first twelve epochs, in every fifth after, and at each new minimum of
 #   the test error; errors, losses and residuals are measured after every epoch.

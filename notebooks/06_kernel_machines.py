@@ -15,13 +15,13 @@
 # %% [markdown]
 # # Kernel machines
 #
-# Clean-priority learning means that training fits the right labels before the wrong ones. Is this peculiar to
-# networks? § 6 of the paper suggests that it is not: in Figure 9 the test error of kernel machines makes the same U, a
-# fall and then a rise. In short: both kernels that we try show the U. With targets 0 and 1 the fall takes tens of
-# steps. With targets −1 and 1 the first step does most of it, except with the Laplacian kernel when one class has more
-# images than the other. The training of a kernel machine can be solved exactly: one formula gives the outputs after
-# any number of steps, even a billion. This chapter draws Figure 9 from the formula, and checks the formula against
-# descent carried out step by step.
+# Clean-priority learning means that training fits the right labels before the wrong ones. Is this peculiar to networks?
+# § 6 of the paper suggests that it is not: in Figure 9 the test error of kernel machines makes the same U, a fall and
+# then a rise. In short: both kernels that we try show the U. With targets 0 and 1 the fall takes tens of steps. With
+# targets −1 and 1 the first step does most of it: nine tenths and more, but about two thirds with the Laplacian kernel
+# when one class has more images than the other. The training of a kernel machine can be solved exactly: one formula
+# gives the outputs after any number of steps, even a billion. This chapter draws Figure 9 from the formula, and checks
+# the formula against descent carried out step by step.
 
 # %% tags=["hide-input"]
 import sys; sys.path += [".", "..", "../.."]  # the book's folder: run this inside it  # fmt: skip

@@ -42,7 +42,7 @@ from lib.paper import dynamics, presets
 from lib.press import readings
 from lib.press.rule import about, above, below, towards
 
-SEEDS = presets.SEEDS | {"paper": 5}  # of ten minutes each, on one core
+SEEDS = presets.SEEDS | {"paper": 5}  # of a quarter of an hour each, on one core
 WHOLE = {"paper": (0.1, 0.4)}  # noise rates that are also trained on all images, with the paper's batch size: one seed
 
 
@@ -135,10 +135,10 @@ ledger.check(
 #
 # ## How it was made
 #
-# Network and data are those of [chapter 5](05_many_classes.ipynb). Only the share of wrong labels differs. The profile
-# `paper` takes 10,000 images where `cpu` takes 3,000, and trains in the same way: all 60,000 images with the paper's
-# batch size take about ten hours a training on a processor. Two such trainings, one at each end of the noise rates,
-# were made on a graphics card and stand in the table below.
+# The network is that of [chapter 5](05_many_classes.ipynb), and so are the trainings of that chapter's profile `cpu`.
+# Only the share of wrong labels differs. The profile `paper` takes 10,000 images where `cpu` takes 3,000, and trains in
+# the same way: all 60,000 images with the paper's batch size take about ten hours a training on a processor. Two such
+# trainings, one at each end of the noise rates, were made on a graphics card and stand in the table below.
 #
 # At δ = 0.3 the trainings are longer, because other chapters need them up to the full fit
 # ([chapter 5](05_many_classes.ipynb) at `cpu`, [chapter 9](09_tempered_overfitting.ipynb) at `paper`). Here they are

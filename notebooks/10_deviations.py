@@ -108,7 +108,7 @@ show.markdown(
 # | open in the paper | our choice | here also |
 # | --- | --- | --- |
 # | learning rate (fully connected network) | 0.1 (with momentum) | 0.03, 0.2 |
-# | momentum | 0.9 at this scale, none in the long runs | none; none with ten times the rate |
+# | momentum | 0.9 at this scale and in chapters 5 and 8, none in the long runs of the fully connected network | none; none with ten times the rate |
 # | initialisation of the trained networks | PyTorch's default | that of § 3.1; the same, antisymmetric |
 # | pixel scale | [0, 1] | mean 0, variance 1 |
 # | batch size (256 in Appendix B; fully connected network) | 256 | 64, 1024 |

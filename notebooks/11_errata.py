@@ -15,8 +15,8 @@
 # %% [markdown]
 # # Errata
 #
-# Where is the paper wrong, and where does it contradict itself? This chapter lists every point that the book found,
-# with its evidence: measured below, or in the chapter named. None of them touches the paper's main finding. Three
+# Where is the paper wrong, and where does it contradict itself? This chapter lists the points that the book found,
+# with their evidence: measured below, or in the chapter named. None of them touches the paper's main finding. Three
 # matter if you build on a formula: Equation 30 prints the wrong multiple, the factor of Proposition 4.2 is exact only
 # where every output is one half, and the two losses that Appendix A.4 sets equal part in training. The multiple to use
 # instead is $1/(1-\delta)$: the gradient on the true labels is about $1/(1-\delta)$ times that of the clean samples,
@@ -65,7 +65,10 @@ device: str = "auto"  # one of auto, cpu, cuda: auto is CUDA where there is a ca
 # | § 1, key observation | "almost all clean sample-wise gradient vectors" are said to have a positive projection on the update, "almost all noisy" ones a negative one. With two classes and a learning rate of 0.1 the share of the clean ones falls to about one half within the early stage; at 0.02 it stays high for most of it | the share, epoch by epoch | [chapter 4](04_sample_gradients.ipynb) |
 # | Remark 3.3, § 4.1 | $\nabla h$ is said to be constant in training; at width 512 it is not | measured | [chapter 2](02_binary_dynamics.ipynb) |
 # | Remark 4.3 | a batch's direction is said to be similar to that on the true labels; in the early stage, at the paper's batch size, it is not | measured | [chapter 4](04_sample_gradients.ipynb) |
-# | Fig. 8 | the dominance of the clean gradient is said to fall "monotonically"; with ten seeds on 3,000 images it does not, with three seeds on all images this is undecided | measured | [chapter 5](05_many_classes.ipynb) |
+# | Figs. 7, 13 | the residual on the noisy subset is said to rise monotonically up to the early stop. It rises in the first epochs, and then goes up and down | measured | [chapters 5](05_many_classes.ipynb) and [8](08_noise_level.ipynb) |
+# | § 4.2 | after the early stop the loss and the error on the clean subset are said to keep falling; both rise first | measured | [chapter 2](02_binary_dynamics.ipynb) |
+# | Fig. 6 | the dominance of the clean gradient is said to fall "monotonically"; with two classes the ratio of a single class goes up and down, and only the mean of both falls nearly all the way | measured | [chapter 2](02_binary_dynamics.ipynb) |
+# | Fig. 8 | the same is said of ten classes; with ten seeds on 3,000 images it does not, with three seeds on all images this is undecided | measured | [chapter 5](05_many_classes.ipynb) |
 # | C.1 | "other" is said to be clearly separated from the class; it is from the clean samples of the class, less clearly from the noisy ones | AUC | [chapter 5](05_many_classes.ipynb) |
 #
 # **What the paper leaves open, or says in two ways**

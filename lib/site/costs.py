@@ -23,6 +23,7 @@ CARD = ROOT / "book" / "card.json"  # `python -m tests.cuda publish` writes it
 WHAT = {"images": "training images", "width": "neurons a layer", "classes": "classes", "seeds": "seeds"}
 KINDS = {
     "": "trainings",
+    "early gradients": "trainings, gradients mostly of the early epochs",
     "angles": "angles before the first step",
     "angles in training": "angles in training",
     "circle": "angles of model derivatives",
@@ -35,6 +36,7 @@ KINDS = {
     "scan": "mixed gradients, over λ",
     "path": "mixed gradients, led along λ",
     "selective": "a penalty on one boundary",
+    "long selective": "the same on all images",
     "renamed": "the same with other digits",
     "suspects": "the finder and its rivals",
     "stopping": "rules of when to stop",
