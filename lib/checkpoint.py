@@ -63,7 +63,8 @@ class Checkpoint:
     def restore(self, device: torch.device | str, needed: Iterable[str] = ()) -> dict[str, Any] | None:
         """The state, with at least the entries ``needed``; None if there is none.
 
-        None too for a file that cannot be used: it is moved aside, and that the run begins anew is said.
+        None too for a file that cannot be used: it is moved aside, and that the run begins anew is said. OSError and
+        MemoryError where it cannot be read now: that says nothing about what is in it.
         """
         if not self.path.exists():
             return None
@@ -73,6 +74,8 @@ class Checkpoint:
                 raise ValueError(f"it belongs to {self.others}")
             if missing := set(needed) - state.keys():
                 raise ValueError(f"it was written by older code, without {', '.join(sorted(missing))}")
+        except (OSError, MemoryError, torch.OutOfMemoryError):  # too many open files, a shared folder, a full card
+            raise
         except Exception as error:  # whatever torch raises for whatever is in the file
             say(f"the checkpoint {self.path.name} was not used ({error}); {set_aside(self.path)}, the run begins anew")
             return None

@@ -33,6 +33,11 @@ def atomic(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """Files of a folder by a glob, sorted, without what `atomic` is still writing or a kill has left of it."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def move_aside(path: Path) -> Path:
     """Rename a damaged file so that it is neither read again nor lost; its new name, or the old one if that failed.
 

@@ -41,7 +41,7 @@ def provenance_of(experiment: Recordable, machine: Machine, outcome: Outcome) ->
         },
         "identity": code.id,
         "parts": dict(code.parts),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -53,8 +53,11 @@ def device_name(device: torch.device, threads: int) -> str:
 
 
 @cache
-def _commit() -> str | None:
-    """The commit of this checkout, with "-dirty" if files differ from it; None where there is no git."""
+def commit() -> str | None:
+    """The commit of this checkout, with "-dirty" if files differ from it; None where there is no git.
+
+    As it was when first asked: ask before a run, for others may commit while it takes its hours.
+    """
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

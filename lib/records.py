@@ -27,11 +27,11 @@ from filelock import FileLock
 from . import experiments
 from .checkpoint import until_kept
 from .experiments import Recordable
-from .files import atomic, set_aside
+from .files import atomic, set_aside, whole_files
 from .observe import Row
 from .paths import RECORDS, data_folder
 from .progress import say
-from .provenance import provenance_of
+from .provenance import commit, provenance_of
 from .runs import Run, Runs, code_of
 from .train import Machine
 
@@ -180,7 +180,7 @@ class Store:
 
     def paths(self) -> list[Path]:
         """All records in this folder."""
-        return sorted(path for path in self.folder.glob("*.parquet") if not path.name.startswith("."))
+        return whole_files(self.folder, "*.parquet")
 
 
 def _checks(path: Path) -> dict[str, dict[str, Any]]:
@@ -222,13 +222,19 @@ def write_record(path: Path, history: pd.DataFrame, provenance: dict[str, Any]) 
 
 
 def read_record(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """History and provenance; RecordDamaged if anything in the file was altered."""
+    """History and provenance; RecordDamaged if anything in the file was altered.
+
+    OSError where it cannot be read at all: that says nothing about what is in it.
+    """
+    content = path.read_bytes()
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(content))
         provenance = json.loads(table.schema.metadata[PROVENANCE])
         digest = provenance.pop("digest")
         history = table.replace_schema_metadata(None).to_pandas()
         found = _digest(history, provenance)
+    except MemoryError:  # Arrow has one that is an ArrowException too
+        raise
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise RecordDamaged(f"{path.name} is damaged ({type(error).__name__})") from error
     if found != digest:
@@ -295,6 +301,7 @@ def obtain_groups(
         for experiment in group:
             experiment.validate()
             code_of(experiment)  # now, while the files are what was imported: a recording can take hours
+        commit()  # likewise
         missing = [one for one in group if fresh or not keep or not recorded([one], folder)]
         if mode != "replay":
             experiments.preflight(missing, machine, folder)
@@ -339,9 +346,9 @@ def _obtain(
 
 
 def recorded(wanted: Iterable[Recordable], folder: str | Path | None = None) -> bool:
-    """Whether each of these experiments has a record."""
+    """Whether each of these experiments has a record that is whole: what is not would be run instead."""
     stores = (Store(RECORDS), Store(data_folder(folder) / "records"))
-    return all(any(store.has(experiment) for store in stores) for experiment in wanted)
+    return all(any(store.get(experiment) for store in stores) for experiment in wanted)
 
 
 def run_now(

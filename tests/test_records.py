@@ -1,4 +1,5 @@
 import ast
+import errno
 import json
 import os
 import subprocess
@@ -255,6 +256,29 @@ def test_a_damaged_record_is_moved_aside_recomputed_and_said_so(quick, own_data,
     assert not obtain([quick])[0].live
 
 
+def test_a_record_that_cannot_be_opened_now_is_not_called_damaged(quick, own_data, monkeypatch):
+    obtain([quick], progress=False)
+    store = Store(own_data / "records")
+
+    def none_left(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.read_bytes", none_left)
+        with pytest.raises(OSError, match="Too many open files"):
+            store.get(quick)
+    assert [path.name for path in store.folder.iterdir() if ".damaged" in path.name] == []
+    assert store.get(quick) is not None
+
+
+def test_what_is_no_record_does_not_count_as_recorded(quick, own_data):
+    obtain([quick], progress=False)
+    assert records.recorded([quick])
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 15000\n"
+    Store(own_data / "records").path(quick).write_text(pointer)
+    assert not records.recorded([quick])
+
+
 def test_changed_numbers_or_provenance_do_not_pass_the_checksum(trained, tmp_path):
     import pyarrow.parquet as pq
 
@@ -319,6 +343,16 @@ def test_a_diverged_run_is_never_recorded(quick, own_data):
     with pytest.raises(TrainingDiverged):
         obtain([wild], progress=False)
     assert not records.recorded([wild])
+
+
+def test_a_record_whose_run_diverges_today_differs(trained, quick, tmp_path):
+    wild = replace(quick, train=replace(quick.train, lr=1e20))
+    run = replace(trained, experiment=wild, provenance=trained.provenance | {"key": wild.key})
+    run.provenance["settings"] = experiments.as_dict(wild)
+    Store(tmp_path).put(run)
+    found = verify(Store(tmp_path).path(wild))
+    assert not found.agrees
+    assert "not finite" in found.worst
 
 
 def test_a_record_of_older_code_says_so_until_it_is_verified(quick, own_data):

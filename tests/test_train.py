@@ -149,6 +149,22 @@ def test_a_checkpoint_of_another_experiment_is_moved_aside(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["c.pt.damaged-1"]
 
 
+@pytest.mark.parametrize("error", [PermissionError("not yours"), MemoryError(), torch.OutOfMemoryError("full card")])
+def test_a_checkpoint_that_cannot_be_read_now_stays(error, tmp_path, monkeypatch):
+    mine = Checkpoint(tmp_path / "c.pt", "mine", seconds=0)
+    mine.save(lambda: {"history": [{"epoch": 0}]})
+
+    def fails(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lib.checkpoint.read_state", fails)
+        with pytest.raises(type(error)):
+            Checkpoint(tmp_path / "c.pt", "mine").restore("cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
+    assert Checkpoint(tmp_path / "c.pt", "mine").restore("cpu")["history"] == [{"epoch": 0}]
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     class Harmful:
         def __reduce__(self):

@@ -86,7 +86,8 @@ def cifar10(profile: str, noise_rate: float = 0.4) -> Experiment:
 def many_classes(profile: str, noise_rate: float = 0.3) -> Experiment:
     """The network of `mnist` (Figs. 1, 7 top, 8 left, 11 middle); at paper trained as a processor can on all images.
 
-    180 epochs at the paper's batch size take ten hours a seed on one core; 70 of these smaller batches, two to three and a half.
+    180 epochs at the paper's batch size take ten hours a seed on one core; 70 of these smaller batches, two to three
+    and a half.
     """
     one = mnist(profile, noise_rate)
     if profile != "paper":

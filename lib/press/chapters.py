@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..experiments import Machine, Recordable
-from ..files import atomic
+from ..files import atomic, whole_files
 from ..paths import CAPTIONS, NOTEBOOKS, ROOT
 from ..records import MODE_VARIABLE, obtain_groups, recorded
 from ..runs import Runs
@@ -50,7 +50,7 @@ def names() -> list[str]:
 
 def singles() -> list[str]:
     """The notebooks of one condition each, made for sweeps and no chapters: "sweeps/NAME"."""
-    return sorted(f"sweeps/{path.stem}" for path in (NOTEBOOKS / "sweeps").glob("*.ipynb"))
+    return [f"sweeps/{path.stem}" for path in whole_files(NOTEBOOKS / "sweeps", "*.ipynb")]
 
 
 def find(name: str) -> Path:

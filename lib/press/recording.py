@@ -23,11 +23,13 @@ def records_command(
     if words == ("unwanted",):
         print("\n".join(path.name for path in unwanted()) or "every record is wanted by a chapter")
         return 0
+    if words[:1] == ("unwanted",):
+        raise ValueError(f"unwanted takes no names, and looks at all records; left over: {', '.join(words[1:])}")
     if words[:1] in (("wanted",), ("make",)):
         return _wanted(words[1:], profile) if words[0] == "wanted" else _make(words[1:], profile, hours)
     verifies, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words
     if len(keys) == len(words) > 1:
-        raise ValueError(f"say what to do with {', '.join(keys)}: list or verify")
+        raise ValueError(f"say what to do with {', '.join(keys)}: list, verify, wanted, unwanted or make")
     found, failures = 0, 0
     for folder in (RECORDS, data_folder() / "records"):
         paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]
@@ -59,10 +61,12 @@ def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
     """Bring records of chapters up to today's code, seed by seed: what is cut off leaves whole seeds of everything."""
     until = float("inf") if hours is None else time.time() + 3600 * hours
     by_seed = sorted(wanted(chapters, [profile]), key=lambda one: one.experiment.seed)
+    failures = 0
     for one, done in make(by_seed, until=until):
+        failures += done.startswith("failed")
         if done != "there":
             print(f"{one.chapter}, {one.experiment.slug}: {done}", flush=True)
-    return 0
+    return int(failures > 0)
 
 
 def _listed(path: Path) -> bool:
@@ -81,7 +85,7 @@ def _verified(path: Path, epochs: int) -> bool:
     """Train the first epochs of a record anew and print the outcome; whether they agree."""
     try:
         result = verify(path, epochs=epochs)
-    except (RecordDamaged, DataUnavailable, DataDamaged) as problem:
+    except (RecordDamaged, DataUnavailable, DataDamaged, ValueError, OSError) as problem:
         print(f"  NOT CHECKED {path.stem}: {problem}")
         return False
     print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}")

@@ -12,7 +12,7 @@ from ..progress import say
 from ..provenance import device_name
 from ..records import Store, history_frame
 from ..runs import code_of
-from ..train import Machine
+from ..train import Machine, TrainingDiverged
 
 NO_NUMBERS = True
 
@@ -45,8 +45,13 @@ def verify(
     run = store.run(path)
     experiment, history = run.experiment, run.history
     state, today_code = run.state, code_of(experiment).id  # before the run: files may change while it takes its time
-    with machine.card():
-        outcome = experiment.short(epochs).run(machine=machine, folder=folder, resume=False, made_by="", progress=False)
+    try:
+        with machine.card():
+            outcome = experiment.short(epochs).run(
+                machine=machine, folder=folder, resume=False, made_by="", progress=False
+            )
+    except TrainingDiverged as diverged:
+        return Verification(path, len(diverged.history), False, str(diverged))
     today = history_frame(outcome.history)
     timed = list(getattr(experiment, "timed", ()))
     agrees, worst = compare(

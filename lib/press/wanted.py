@@ -20,13 +20,15 @@ from filelock import FileLock, Timeout
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..checkpoint import until_kept
+from ..data import DataDamaged, DataUnavailable
 from ..experiments import Experiment, Recordable
 from ..models import build
 from ..paths import RECORDS, data_folder
 from ..progress import say
+from ..provenance import commit
 from ..records import MODE_VARIABLE, Planned, Store, run_now
 from ..runs import code_of
-from ..train import Machine
+from ..train import Machine, TrainingDiverged
 from .chapters import PROFILES, find, names, profiles
 from .verify import verify
 
@@ -84,6 +86,7 @@ def wanted(
 
 
 def _state(store: Store, experiment: Recordable) -> str:
+    code_of(experiment), commit()  # now, while the files are what was imported: `make` can take hours
     run = store.get(experiment)
     with suppress(OSError):  # of a folder that may only be read: nobody records into it
         if _lock(experiment).is_locked_by_other():
@@ -158,6 +161,7 @@ def make(
     A record of older code whose first part comes out the same is checked; any other is recorded
     anew. Several processes share the work: what one has begun, the others leave alone. Nothing
     is begun after the time ``until`` (seconds since the epoch) less what it is expected to take.
+    A run that cannot be made leaves the others to go on: "failed: " and why. RecordingFailed passes.
     """
     store = Store(folder)
     for one in some:
@@ -166,10 +170,13 @@ def make(
             yield one, "left: not enough time"
             continue
         try:
-            with _lock(one.experiment).acquire(timeout=0):
-                yield one, _brought(store, one.experiment)
+            with _lock(one.experiment).acquire(timeout=1):  # longer than somebody's look at who holds it
+                done = _brought(store, one.experiment)
         except Timeout:
             continue
+        except (DataUnavailable, DataDamaged, ValueError) as problem:
+            done = f"failed: {problem}"
+        yield one, done
 
 
 def _brought(store: Store, experiment: Recordable) -> str:
@@ -183,8 +190,10 @@ def _brought(store: Store, experiment: Recordable) -> str:
         say(f"{experiment.slug}: {result.worst}")
     with FileLock(data_folder() / "recording" / "data.lock"):  # processes that begin together fetch data once
         experiment.preflight()
-    code_of(experiment)
     with until_kept():
-        run = run_now(experiment, machine=Machine(), progress=False)
+        try:
+            run = run_now(experiment, machine=Machine(), progress=False)
+        except TrainingDiverged as diverged:
+            return f"failed: {diverged}"
         store.put(run)
     return f"recorded in {run.provenance['seconds']:.0f} s"

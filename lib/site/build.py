@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..files import whole_files
 from ..paths import BUILD, ROOT, SWEEPS
 from . import bars, captions, costs, explorers, finish, front, ledger, playground, sweeps_page
 from .criteria import changes
@@ -53,12 +54,12 @@ def stage(source: Path, published: Published | None = None, runs: Path | None = 
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("records", "*.parquet"))
     copy_notebooks(source / "notebooks", published)
-    for path in sorted((source / "notebooks").glob("*.ipynb")):
+    for path in whole_files(source / "notebooks", "*.ipynb"):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         captions.complete_captions(notebook)
         bars.name_bars(notebook)
         write_notebook(path, notebook)
-    tables = [sweeps_page.read_sweep(path) for path in sorted(SWEEPS.glob("*.parquet"))]
+    tables = [sweeps_page.read_sweep(path) for path in whole_files(SWEEPS, "*.parquet")]
     claims = ledger.all_claims(runs)
     ledger.write_in(source / "book", claims)
     front.write_in(source / "book")

@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from .. import identity
+from ..files import whole_files
 from ..paths import BUILD, NOTEBOOKS
 from ..press.chapters import find
 from ..sweeps.point import PointTask, run_point
@@ -61,7 +62,7 @@ def surroundings(path: Path) -> str:
     """
     files = []
     if '\\"-m\\", \\"lib\\"' in path.read_text(encoding="utf-8"):
-        files = [*sorted(identity.PACKAGE.rglob("*.py")), *sorted((NOTEBOOKS / "sweeps").glob("*.ipynb"))]
+        files = [*sorted(identity.PACKAGE.rglob("*.py")), *whole_files(NOTEBOOKS / "sweeps", "*.ipynb")]
     return identity.of_everything(files)
 
 

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import whole_files
 from ..paths import NOTEBOOKS
 from ..press import chapters
 from .render import rendered
@@ -68,7 +69,7 @@ def copy_notebooks(folder: Path, published: Published | None = None) -> None:
     SiteProblem if a chapter has no cell that begins with SETUP.
     """
     folder.mkdir(parents=True)
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in whole_files(NOTEBOOKS, "*.ipynb"):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         setup = [cell for cell in notebook["cells"] if "".join(cell["source"]).splitlines()[:1] == [SETUP]]
         if not setup:

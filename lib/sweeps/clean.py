@@ -1,12 +1,13 @@
 """What a store holds that no sweep wants any more, and its removal."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import atomic
+from ..files import atomic, whole_files
 from .code import code_of_notebook
 from .grid import Sweep, load_sweep
 from .store import DONE, PointStore, point_name
@@ -45,9 +46,9 @@ def remember(store: PointStore, path: Path) -> None:
     """Note in a store that a sweep's YAML uses it."""
     path = path.resolve()
     known = store.folder / USERS
-    if not any(_yaml(note) == path for note in known.glob("*.json")):
-        number = next(n for n in range(1, 10**6) if not (known / f"{path.stem}-{n}.json").exists())
-        with atomic(known / f"{path.stem}-{number}.json") as part:
+    if not any(_yaml(note) == path for note in whole_files(known, "*.json")):
+        digits = hashlib.sha256(str(path).encode()).hexdigest()[:8]  # one file a path: two that start do not collide
+        with atomic(known / f"{path.stem}-{digits}.json") as part:
             part.write_text(json.dumps({"yaml": str(path)}) + "\n", encoding="utf-8")
 
 
@@ -66,7 +67,7 @@ def users(store: PointStore, also: Sweep) -> list[Sweep]:
             f"{store.folder} does not say which sweeps use it: an older version filled it. Run each of them once more "
             "(what is done is not run again), then clean"
         )
-    for note in sorted((store.folder / USERS).glob("*.json")):
+    for note in whole_files(store.folder / USERS, "*.json"):
         path = _yaml(note)
         if not path.is_file():
             raise ValueError(f"{path}, a sweep of this store, is gone. If nobody wants its points, delete {note}")

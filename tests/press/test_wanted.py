@@ -62,6 +62,30 @@ def test_what_another_process_makes_is_left_to_it(some, own_data, tmp_path):
     assert made == [some[1].experiment]
 
 
+def test_a_run_that_fails_leaves_the_others_to_be_made(some, own_data, tmp_path, monkeypatch, capsys):
+    (tmp_path / "records").mkdir()
+    first = some[0].experiment
+    wild = replace(some[0], experiment=replace(first, train=replace(first.train, lr=1e20)))
+    three = [wild, some[1], replace(some[0], experiment=replace(first, data=replace(first.data, train_size=10**9)))]
+    done = [done for _, done in make(three, folder=tmp_path / "records")]
+    assert [words.split()[0] for words in done] == ["failed:", "recorded", "failed:"]
+    assert "not finite" in done[0]
+    assert "1000000000 training images" in done[2]
+    monkeypatch.setattr("lib.press.recording.wanted", lambda chapters, among: iter(some))
+    monkeypatch.setattr(
+        "lib.press.recording.make", lambda given, until: zip(given, ["failed: x", "there"], strict=True)
+    )
+    assert records_command(("make",)) == 1
+    assert capsys.readouterr().out.count("failed: x") == 1
+
+
+def test_words_that_say_nothing_are_told_what_there_is():
+    with pytest.raises(ValueError, match="list, verify, wanted, unwanted or make"):
+        records_command(("verfy", "mnist79"))
+    with pytest.raises(ValueError, match=r"unwanted takes no names.*07"):
+        records_command(("unwanted", "07"))
+
+
 def test_nothing_is_begun_that_would_take_too_long(some, own_data, tmp_path):
     (tmp_path / "records").mkdir()
     long = [replace(one, seconds=1000.0) for one in some]

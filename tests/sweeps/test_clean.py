@@ -108,3 +108,14 @@ def test_a_sweep_that_was_run_from_python_keeps_its_points(tiny, address):
     (tiny.store.points / ".DS_Store").write_bytes(b"x")
     assert unwanted_points(tiny.store, users(tiny.store, second)).text() == "nothing"
     assert collect(tiny.store)["state"].to_pylist().count("done") > 0
+
+
+def test_a_note_that_was_never_finished_blocks_nothing(full):
+    tiny, (big, other), _ = full
+    notes = tiny.store.folder / "sweeps"
+    known = sorted(path.name for path in notes.iterdir())
+    (notes / ".part-x.json").touch()  # as a kill leaves it
+    for path in (big, other):
+        remember(tiny.store, path)
+    assert sorted(path.name for path in notes.iterdir()) == [".part-x.json", *known]
+    assert [sweep.name for sweep in users(tiny.store, load_sweep(big))] == ["big", "big", "other"]
