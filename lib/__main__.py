@@ -185,7 +185,12 @@ def run(
 @click.option("--threads", type=NUMBER, metavar="N", help="Of each point (default: cores shared out; 1 on a cluster).")
 @click.option("--per-card", type=NUMBER, default=1, metavar="N", help="Points at a time on a graphics card.")
 @click.option("--retries", type=int, default=2, show_default=True, help="Of a point whose kernel died.")
-@click.option("--store", type=PATH, metavar="DIR", help="(default: sweeps/SWEEP in the data folder)")
+@click.option(
+    "--store",
+    type=PATH,
+    metavar="DIR",
+    help="(default: in the data folder sweeps/SWEEP, for a YAML of yours sweeps/SWEEP-DIGITS)",
+)
 @click.option("--table", type=PATH, metavar="FILE", help="Parquet (default: table.parquet in the store).")
 @click.option("--publish", is_flag=True, help="Keep the table in book/sweeps, for the page of sweeps.")
 @click.option("--open", is_flag=True, help="Write the page of results (results.html in the store) and open it.")

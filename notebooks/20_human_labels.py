@@ -684,7 +684,8 @@ for method in METHODS[:3]:
 # as stopping early does, on average a little more. Nobody has to look at a label for it. If somebody looks at the
 # flagged labels and gives the true ones, the error falls a little further for one person's labels, and no further for
 # the majority's. Looking at as many labels drawn at random gains little. In practice: `python -m lib suspects` writes
-# the table and a gallery in which you mark the wrong labels, and exports the cleaned ones.
+# the table and a gallery in which you mark the wrong labels, and `lib.suspects.cleaned_labels` corrects the labels by
+# your marks.
 
 # %% figure="fig-human-correction" tags=["hide-input", "nbval-ignore-output"]
 

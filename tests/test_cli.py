@@ -8,6 +8,7 @@ import pytest
 
 from lib.__main__ import main
 from lib.paths import ROOT
+from lib.press.chapters import jobs, names
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,9 @@ def test_importing_lib_needs_nothing_heavy():
         (["run", "2", "-p", "noise_rate", "much"], "noise_rate cannot be 'much'"),
         (["run", "1", "--profile", "paper"], "profile cannot be 'paper'"),
         (["records", "verify", "no-such-record"], "no record fits"),
-        (["records", "verfy", "circle"], "say what to do with verfy, circle: list or verify"),
+        (["records", "verfy", "circle"], "say what to do with verfy, circle: list, verify, wanted, unwanted or make"),
+        (["run", "--profile", "cup"], "no chapter has a profile 'cup'; there are: best, smoke, cpu, paper"),
+        (["sweep", "mine.yml"], "mine.yml is not there; the book's own sweeps are: "),
         (["data", "minst"], "unknown data set 'minst'"),
         (["keep", "99"], "unknown chapter"),
         (["book", "--repository", "nowhere"], "must look like"),
@@ -86,6 +89,19 @@ def test_parameters_are_a_chapters_help(capsys):
 def test_records_are_listed_with_their_state(capsys):
     assert main(["records", "mnist79-512x512-lr0.1-seed0"]) == 0
     assert "rows, 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["wanted", "make"])
+def test_a_chapter_without_the_profile_says_where_it_has_records(verb, capsys):
+    assert main(["records", verb, "3"]) == 0
+    assert capsys.readouterr().out == "03_model_derivative has no profile cpu: say --profile paper\n"
+
+
+def test_all_chapters_at_best_are_those_that_have_it(tmp_path, capsys):
+    made = jobs((), "best", (), tmp_path)
+    left_out = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert left_out == ["01_phenomenon_in_a_minute", "16_running_sweeps"]
+    assert sorted([*left_out, *(one.path.stem for one in made)]) == names()
 
 
 def test_an_interrupt_is_a_sentence(monkeypatch, capsys):

@@ -25,7 +25,7 @@ from ..runs import Runs
 from . import show
 from .claims import Claim, Ledger, claims_of
 from .execute import execute_notebook, prepared
-from .parameters import check_values, parameters
+from .parameters import Parameter, check_values, parameters
 
 PROFILES = ("smoke", "cpu", "paper")
 PAPERMILL_CELL = "# Parameters\n"  # how papermill begins the cell of values it puts in
@@ -140,8 +140,11 @@ def open_chapter(
 
 def profiles(path: Path) -> list[str]:
     """The profiles that a chapter can be run at."""
-    (declared,) = [parameter for parameter in parameters(path) if parameter.name == "profile"]
-    return [name for name in PROFILES if declared.accepts(name)]
+    return [name for name in PROFILES if _of_profile(path).accepts(name)]
+
+
+def _of_profile(path: Path) -> Parameter:
+    return next(parameter for parameter in parameters(path) if parameter.name == "profile")
 
 
 def execute(
@@ -197,11 +200,12 @@ def jobs(
 ) -> list[Job]:
     """Chapters to be run (none named: all that have the profile) with values typed on a command line.
 
-    All of them are checked before the first one starts: ParameterError, ValueError.
+    All of them are checked before the first one starts: ParameterError, ValueError (also where no chapter has the
+    profile).
     """
     made = []
     for path in [find(name) for name in chapters or names()]:
-        if not chapters and profile not in ("best", *profiles(path)):
+        if not chapters and not _of_profile(path).accepts(profile):
             print(f"{path.stem} has no profile {profile}: left out")
             continue
         declared = {parameter.name: parameter for parameter in parameters(path)}
@@ -214,6 +218,8 @@ def jobs(
         told = "".join(f"-{name}={value}" for name, value in values.items() if name != "profile")
         changed = re.sub(r"[^\w.,=+\- ]", "_", told)  # a name, not a path
         made.append(Job(path, values, folder / f"{path.stem}{changed}.ipynb", mode))
+    if not made:
+        raise ValueError(f"no chapter has a profile {profile!r}; there are: {', '.join(['best', *PROFILES])}")
     return made
 
 

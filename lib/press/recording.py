@@ -9,6 +9,7 @@ from ..data import DataDamaged, DataUnavailable
 from ..paths import RECORDS, data_folder
 from ..records import RecordDamaged, Store
 from ..words import count
+from .chapters import PROFILES, find, profiles
 from .verify import verify
 from .wanted import make, unwanted, wanted
 
@@ -50,6 +51,8 @@ def _wanted(chapters: Sequence[str], profile: str) -> int:
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for one in wanted(chapters, [profile]):
         groups[one.chapter, one.state].append(one.seconds)
+    for chapter in chapters:
+        _say_without(chapter, profile)
     for (chapter, state), seconds in groups.items():
         known = [each for each in seconds if each == each]
         hours = f"{sum(known) / 3600:.2f} core-hours" + ("" if len(known) == len(seconds) else " and more")
@@ -57,10 +60,20 @@ def _wanted(chapters: Sequence[str], profile: str) -> int:
     return 0
 
 
+def _say_without(chapter: str, profile: str) -> None:
+    """That a chapter somebody named has nothing at this profile, and where it has."""
+    path = find(chapter)
+    if profile not in profiles(path):
+        others = " or ".join(f"--profile {one}" for one in profiles(path) if one in PROFILES[1:])
+        print(f"{path.stem} has no profile {profile}{f': say {others}' if others else ', and no records at another'}")
+
+
 def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
     """Bring records of chapters up to today's code, seed by seed: what is cut off leaves whole seeds of everything."""
     until = float("inf") if hours is None else time.time() + 3600 * hours
     by_seed = sorted(wanted(chapters, [profile]), key=lambda one: one.experiment.seed)
+    for chapter in chapters:
+        _say_without(chapter, profile)
     failures = 0
     for one, done in make(by_seed, until=until):
         failures += done.startswith("failed")

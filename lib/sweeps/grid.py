@@ -92,6 +92,8 @@ def find_sweep(name: str) -> Path:
     for path in (Path(name), GRIDS / name, GRIDS / f"{name}.yml"):
         if path.suffix in (".yml", ".yaml") and path.is_file():
             return path
+    if Path(name).suffix in (".yml", ".yaml"):
+        raise SweepError(f"{name} is not there; the book's own sweeps are: {', '.join(sweep_names())}")
     raise SweepError(f"unknown sweep {name!r}; there are: {', '.join(sweep_names())}, or name a YAML file")
 
 
