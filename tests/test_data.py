@@ -95,6 +95,7 @@ GOOD = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
         (GOOD[0], np.array([0, 1, 0, 2]), "labels run from 0 to 2; allowed: 0 to 1"),
         (GOOD[0], np.array([0, 1, 0, -1]), "labels run from -1"),
         (GOOD[0], np.array([0.0, 1.0, 0.0, 1.0]), "must be integers"),
+        (GOOD[0], GOOD[1][:, None], r"labels have shape \(4, 1\); allowed: \[n\]"),
         (np.full((4, 8, 8), np.nan), GOOD[1], "4 images hold NaN or infinity, the first at index 0"),
         (np.full((4, 8, 8), 2.0), GOOD[1], r"must lie in \[0, 1\]"),
         (np.zeros((4, 8, 8), np.int64), GOOD[1], "allowed: uint8"),

@@ -42,6 +42,8 @@ def _check_arrays(split: str, images: np.ndarray, labels: np.ndarray, classes: i
         raise ValueError(f"{split}: {len(images)} images but {len(labels)} labels")
     if len(images) == 0 or images.ndim not in (3, 4):
         raise ValueError(f"{split} images have shape {images.shape}; allowed: [n, h, w] or [n, channels, h, w], n > 0")
+    if labels.ndim != 1:
+        raise ValueError(f"{split} labels have shape {labels.shape}; allowed: [n] (of [n, 1] take labels[:, 0])")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{split} labels are {labels.dtype}; they must be integers from 0")
     high = "" if classes is None else f" to {classes - 1}"
