@@ -50,8 +50,8 @@ def consensus(labels: Any, pred_probs: Any = None) -> Consensus:
     frame = pd.DataFrame(labels)
     if not frame.size:
         raise ValueError(f"labels have shape {list(frame.shape)}; allowed: [n, annotators], nothing empty")
-    frame = frame.where(frame.notna(), None).astype(object)
-    codes, names = pd.factorize(frame.to_numpy().ravel(), sort=True)
+    values = frame.astype(object).to_numpy().ravel()
+    codes, names = pd.factorize(_without_points(values, frame.notna().to_numpy().ravel()), sort=True)
     codes = codes.reshape(frame.shape)  # -1: none
     given = codes[:, :, None] == np.arange(len(names))  # [n, annotators, classes]
     there = codes >= 0
@@ -91,6 +91,15 @@ def consensus(labels: Any, pred_probs: Any = None) -> Consensus:
         index=frame.columns,
     )
     return Consensus(samples, annotators, believed, tuple(names))
+
+
+def _without_points(values: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Whole numbers as integers: NumPy has no gaps among these, so that labels 0, 1 and none come as 0.0, 1.0, NaN."""
+    values = np.where(there, values, None)
+    floats = np.array([isinstance(value, (float, np.floating)) for value in values])
+    if all(value.is_integer() for value in values[floats]):
+        values[floats] = [int(value) for value in values[floats]]
+    return values
 
 
 def _in_order(pred_probs: Any, names: np.ndarray, index: pd.Index) -> Any:

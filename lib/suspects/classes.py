@@ -45,6 +45,11 @@ def text(name: Any) -> Any:
     return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
 
 
+def called(name: Any) -> str:
+    """What a sample is called in files and pages: one text, for samples of several names (a MultiIndex) too."""
+    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
 def check_missing(series: pd.Series) -> None:
     """Raise ValueError for labels that are None, NaN or blank."""
     missing = series.isna()

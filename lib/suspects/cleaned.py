@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .classes import some
+from .classes import called, some
 from .tables import read_table
 
 NEEDED = ("index", "given_label", "predicted_label", "decision")
 DECISIONS = ("wrong", "fine")
+WHOLE = r"0|-?[1-9]\d{0,17}"  # a whole number as it is written; 01 is a name
 
 
 def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.DataFrame) -> pd.Series:
@@ -17,7 +18,8 @@ def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.
 
     ``table``: that of `Suspects`, or its ``suspects.csv``. ``decisions``: the gallery's ``decisions.csv``. A label that
     was marked as wrong becomes the suggested one; where none was suggested, no right label is known, and the sample is
-    left out. Everything else keeps its label.
+    left out. Everything else keeps its label. Of a file, samples that are called by whole numbers are sorted by them,
+    so that the labels fit the rows of the table that was judged.
 
     Raises ValueError for missing columns, decisions other than wrong and fine, samples that the table has not or has
     several times, and labels that the table does not give them.
@@ -31,20 +33,20 @@ def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.
         table = read_table(Path(table))
         if "index" not in table:
             raise ValueError(f"the table of suspects has no column 'index'; there are: {', '.join(table.columns)}")
-        table = table.set_index("index")
+        table = _in_samples_order(table.set_index("index"))
     marks = decisions if isinstance(decisions, pd.DataFrame) else read_table(Path(decisions))
     if missing := [name for name in NEEDED if name not in marks]:
         raise ValueError(f"the decisions have no column {', '.join(missing)}; there are: {', '.join(marks.columns)}")
     if unknown := sorted({*marks["decision"]} - {*DECISIONS}):
         raise ValueError(f"decisions are {' or '.join(DECISIONS)}, not {some(unknown)}")
     labels = table["given_label"].astype(str).rename("label")
-    called = pd.Index(labels.index.map(_in_one_line_end))
-    wanted = pd.Index(marks["index"].map(_in_one_line_end))
-    if strangers := wanted[~wanted.isin(called)].tolist():
+    names = pd.Index([_in_one_line_end(name) for name in labels.index], dtype=object)
+    wanted = pd.Index([_in_one_line_end(name) for name in marks["index"]], dtype=object)
+    if strangers := wanted[~wanted.isin(names)].tolist():
         raise ValueError(f"{len(strangers)} decisions are on samples that the table has not: {some(strangers)}")
-    if several := wanted[wanted.isin(called[called.duplicated()])].tolist():
+    if several := wanted[wanted.isin(names[names.duplicated()])].tolist():
         raise ValueError(f"names of several samples are marked: {some(several)}; give each sample a name of its own")
-    places = called.get_indexer(wanted) if called.is_unique else [called.get_loc(name) for name in wanted]
+    places = names.get_indexer(wanted) if names.is_unique else [names.get_loc(name) for name in wanted]
     other = labels.to_numpy()[places] != marks["given_label"].astype(str).to_numpy()
     if other.any():
         shown = some(wanted[other].tolist())
@@ -60,6 +62,14 @@ def cleaned_labels(table: str | Path | pd.DataFrame, decisions: str | Path | pd.
     return pd.Series(values, labels.index, name="label").dropna()
 
 
+def _in_samples_order(table: pd.DataFrame) -> pd.DataFrame:
+    """A file's rows, the most suspicious first and called by text, as the samples were: for whole numbers only."""
+    names = table.index.astype(str)
+    if not names.str.fullmatch(WHOLE).all():
+        return table
+    return table.set_axis(names.astype("int64")).sort_index(kind="stable")
+
+
 def _in_one_line_end(name: object) -> str:
     """A name as a browser gives it back, which knows one end of a line only."""
-    return str(name).replace("\r\n", "\n").replace("\r", "\n")
+    return called(name).replace("\r\n", "\n").replace("\r", "\n")

@@ -1,5 +1,6 @@
 """A table whose columns describe each sample: numbers, and words of few kinds, made alike in size."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,14 @@ from sklearn.preprocessing import StandardScaler
 
 from .classes import MISSING, some
 from .pretrained import Extractor, extracted
-from .read import Labelled, check_given_labels, from_arrays
-from .tables import read_table
+from .read import Labelled, check_given_labels, from_arrays, from_features
+from .tables import check_column, read_table
 
 SHOWN = 200  # letters of a text by which it is called
+LENGTHY = 50  # letters of a value that is a text even without blanks, as in Chinese
+WORDS = re.compile(r"[^\W\d_]\W?\s+\W?[^\W\d_]")  # where one ends and another begins
 KINDS = 20  # different words in a column that become columns of 0 and 1
+TEXTS = "name a column of texts as the text column (--text-column): {}"
 
 
 def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
@@ -31,13 +35,12 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
     Raises ValueError where there is no such column, where two have one name, where nothing is left, where a column
     holds paths of images, and for what ``from_arrays`` refuses.
     """
-    if label_column not in table.columns:
-        raise ValueError(f"there is no column {label_column!r}; there are: {', '.join(map(repr, table.columns))}")
+    check_column(table.columns, label_column, "--label-column", "there is")
     if repeated := table.columns[table.columns.duplicated()].unique().tolist():
         raise ValueError(f"columns have one name: {', '.join(map(repr, repeated))}; give each its own")
     check_given_labels(table[label_column].tolist())
     kept: dict[str, pd.Series] = {}
-    gaps, out = [], []
+    gaps, out, texts = [], [], []
     table, classes = _unrolled(table, label_column), table[label_column].nunique()
     for name, column in table.drop(columns=label_column).items():
         if _kinds(column) == classes and _repeats(column, table[label_column]):
@@ -51,18 +54,21 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
         kept |= found
         if not found:
             out.append(repr(name))
+            texts += [repr(name)] if values is None and _are_texts(column) else []
         elif values is not None and missing.any():
             gaps.append(f"{name!r} ({missing.sum()})")
     if not kept:
-        raise ValueError(f"no column describes the samples; there are: {', '.join(map(repr, table.columns))}")
+        there = f"no column describes the samples; there are: {', '.join(map(repr, table.columns))}"
+        raise ValueError(f"{there}; {TEXTS.format(some(texts))}" if texts else there)
     features = pd.DataFrame(kept, index=table.index)
     features[:] = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit_transform(features)
     notes = [f"{features.shape[1]} columns of numbers, each brought to mean 0 and standard deviation 1."]
     if gaps:
         notes.append(f"Missing values, taken for the median of their column: {some(gaps)}.")
     if out:
-        notes.append(f"Columns left out, which are constant, number rows, or hold other than numbers: {some(out)}.")
-    labelled = from_arrays(features, table[label_column], kind="embeddings")
+        left = f"Columns left out, which are constant, number rows, or hold other than numbers: {some(out)}."
+        notes.append(f"{left} To judge by texts, {TEXTS.format(some(texts))}." if texts else left)
+    labelled = from_features(features, table[label_column])
     return replace(labelled, notes=(*notes, *labelled.notes))
 
 
@@ -73,9 +79,8 @@ def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, f
     columns, empty texts and what ``from_arrays`` refuses, before any text is looked at.
     """
     table = read_table(path)
-    for column in (text_column, label_column):
-        if column not in table.columns:
-            raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
+    for column, option in ((text_column, "--text-column"), (label_column, "--label-column")):
+        check_column(table.columns, column, option, f"{path} has")
     texts = table[text_column].astype("string").fillna("").str.strip().tolist()
     if empty := [row for row, text in enumerate(texts) if not text]:
         raise ValueError(f"{path}: {len(empty)} rows have no text, the first are {some(empty)} (counted from 0)")
@@ -145,6 +150,13 @@ def _unrolled(table: pd.DataFrame, label_column: str) -> pd.DataFrame:
             raise ValueError(f"the column {name!r} holds lists of other than numbers: {error}") from error
         parts.append(pd.DataFrame(vectors, table.index, [f"{name}[{k}]" for k in range(vectors.shape[1])]))
     return pd.concat(parts, axis=1) if any(part.ndim > 1 for part in parts) else table
+
+
+def _are_texts(column: pd.Series) -> bool:
+    """Whether most values are several words, or long: no names, dates or lists."""
+    values = [value for value in column if isinstance(value, str)]
+    wordy = [bool(WORDS.search(value)) or len(value) > LENGTHY for value in values]
+    return 2 * sum(wordy) > len(column)
 
 
 def _are_paths(column: pd.Series) -> bool:

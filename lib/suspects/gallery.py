@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import atomic
+from .classes import called
 from .read import Labelled
 
 ALSO = ("near_duplicate", "near_conflict", "outlier")  # of `neighbours`, where they are there
@@ -129,7 +130,7 @@ def _cards(shown: pd.DataFrame, labelled: Labelled, positions: np.ndarray) -> It
             plain
             | row
             | {
-                "name": str(name),
+                "name": called(name),
                 "g": number[str(row["given_label"])],
                 "p": number[str(row["predicted_label"])],
                 "percent": _percent(row["probability_wrong"]),

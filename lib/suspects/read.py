@@ -23,7 +23,7 @@ from . import pictures
 from .arrays import LARGEST, as_image, as_inputs, as_numbers, as_probabilities, stacked
 from .classes import as_series, check_classes, check_missing, numbered, small_classes, some, text
 from .folders import class_folders
-from .tables import located, read_table
+from .tables import check_column, located, read_table
 
 KINDS = ("images", "embeddings", "pred_probs")
 INPUTS = ("images", "embeddings", "inputs")  # names that hold them in a .npz file
@@ -38,7 +38,7 @@ class Labelled:
     brightest pixel, 255 for uint8 and 1 for floats. ``labels`` are int64
     ``[n]``, numbered from 0 in the order of ``class_names``. ``index`` is what
     the user calls each sample. ``conflicts``, bool ``[n]``, is True where an
-    identical input carries another label: one of the two is surely wrong.
+    identical input carries another label: one of the two is surely wrong, unless inputs are part of a sample only.
     ``pred_probs`` [n, classes], a model's probabilities, are None where none were given.
     """
 
@@ -117,6 +117,12 @@ def from_arrays(
     return _labelled(tensor, labels, class_names, index, notes)
 
 
+def from_features(features: pd.DataFrame, labels: pd.Series) -> Labelled:
+    """As `from_arrays` with embeddings, of some columns of a table: its rows may be alike in them and yet differ."""
+    tensor, notes = as_inputs(features, "embeddings")
+    return _labelled(tensor, labels, None, _index(features, labels, None), notes, whole=False)
+
+
 def from_folder(path: str | Path, *, largest: int = LARGEST, progress: bool = True) -> Labelled:
     """Images from a folder that holds one folder per class; deeper folders are searched too.
 
@@ -157,9 +163,8 @@ def from_csv(
     if not root.is_dir():
         raise FileNotFoundError(f"root {root} is no folder")
     table = read_table(path)
-    for column in (image_column, label_column):
-        if column not in table.columns:
-            raise ValueError(f"{path} has no column {column!r}; there are: {', '.join(map(repr, table.columns))}")
+    for column, option in ((image_column, "--image-column"), (label_column, "--label-column")):
+        check_column(table.columns, column, option, f"{path} has")
     kinds = {type(name).__name__ for name in table[image_column].dropna()} - {"str"}
     if kinds:
         raise ValueError(
@@ -284,8 +289,9 @@ def _labelled(
     index: pd.Index | None,
     notes: list[str],
     copies: bool = True,
+    whole: bool = True,
 ) -> Labelled:
-    """The checks that all sources share; ``copies`` says that equal inputs are copies of one another."""
+    """The checks that all sources share; ``copies``: equal inputs are noted, as copies where they are ``whole``."""
     n = len(inputs)
     series = as_series(labels)
     for name, found in (("labels", len(series)), ("names in the index", n if index is None else len(index))):
@@ -300,17 +306,18 @@ def _labelled(
     index = pd.RangeIndex(n) if index is None else index.map(text) if index.dtype == object else index
     found = Labelled(inputs, torch.from_numpy(numbers), names, index, tuple(notes + mended + more), white)
     altered = any("Resized" in note or "read with 8" in note for note in notes)
-    conflicts, repeated = _duplicates(found, altered) if copies else (None, [])
+    conflicts, repeated = _duplicates(found, altered, whole) if copies else (None, [])
     odd = small_classes(numbers, names) + repeated
     if not index.is_unique:
         odd.append(f"{int(index.duplicated().sum())} names in the index stand for more than one sample.")
     return replace(found, notes=found.notes + tuple(odd), conflicts=conflicts)
 
 
-def _duplicates(labelled: Labelled, altered: bool) -> tuple[Tensor, list[str]]:
+def _duplicates(labelled: Labelled, altered: bool, whole: bool) -> tuple[Tensor, list[str]]:
     """Where an identical input carries another label, bool ``[n]``, and a note on copies.
 
-    Reading may have ``altered`` inputs, so that only what was read is identical. Raises ValueError if all are.
+    Reading may have ``altered`` inputs, so that only what was read is identical; if they are not the ``whole`` of what
+    is known of samples, no label is called wrong for it. Raises ValueError if all are the same.
     """
     # Eight bytes a row, so that a million rows need few; two of them collide once in 30 million data sets.
     digests = (hashlib.blake2b(row, digest_size=8).digest() for row in labelled.inputs.numpy())
@@ -326,7 +333,13 @@ def _duplicates(labelled: Labelled, altered: bool) -> tuple[Tensor, list[str]]:
         read = " as they were read" if altered else ""
         raise ValueError(f"all {len(table)} inputs are the same{read}: there is nothing to tell classes apart by")
     kind = "alike as they were read" if altered else "exact copies of one another"
-    note = f"{copied.sum()} samples are {kind}, in {count(len(copied), 'group')}"
+    groups = count(len(copied), "group")
+    if not whole:
+        note = f"{copied.sum()} rows have the same values in all columns used, in {groups}"
+        return torch.from_numpy(conflicts), [
+            f"{note}; {conflicts.sum()} of them carry different labels." if conflicts.any() else f"{note}."
+        ]
+    note = f"{copied.sum()} samples are {kind}, in {groups}"
     if conflicts.any():
         commonest = table.groupby(["row", "label"]).size().groupby("row").max()
         wrong = len(table) - commonest.sum()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..files import atomic
 from ..words import count
-from .classes import RARE
+from .classes import RARE, called
 
 NO_NUMBERS = True  # what was found, in words and files
 LITTLE = 0.03  # a noise rate below which the summary says that little is wrong …
@@ -144,6 +144,9 @@ class Suspects:
     def save(self, folder: Path) -> None:
         """Write ``suspects.csv``, the most suspicious first, and ``noise.json``; each is whole or not there."""
         with atomic(Path(folder) / "suspects.csv") as part:
-            self.table.sort_values("label_quality", kind="stable").to_csv(part, index_label="index", encoding="utf-8")
+            table = self.table.sort_values("label_quality", kind="stable")
+            if table.index.nlevels > 1:  # one name fits one field
+                table = table.set_axis([called(name) for name in table.index])
+            table.to_csv(part, index_label="index", encoding="utf-8")
         with atomic(Path(folder) / "noise.json") as part:
             part.write_text(json.dumps(self.noise(), indent=1), encoding="utf-8")

@@ -54,10 +54,13 @@ def _from_npz(path: Path, image_key: str | None, label_key: str) -> Labelled:
         file = open_npz(handle, path)
         keys = [image_key] if image_key else [key for key in INPUTS if key in file]
         judged = "pred_probs" in file
-        missing = [key for key in [*keys, label_key] if key not in file]
-        if len(keys) > 1 or missing or not (keys or judged):
-            wanted = " and ".join(missing) or f"one of {', '.join(INPUTS)}, or pred_probs"
-            raise ValueError(f"{path} must hold {wanted}; there are: {', '.join(file)}")
+        needed = [] if keys or judged else [f"one of {', '.join(INPUTS)} or pred_probs (or --image-column names it)"]
+        needed += [f"{key} (or --image-column names another array)" for key in keys if key not in file]
+        needed += [] if label_key in file else [f"{label_key} (or --label-column names another array)"]
+        if needed:
+            raise ValueError(f"{path} must hold {' and '.join(needed)}; there are: {', '.join(file)}")
+        if len(keys) > 1:
+            raise ValueError(f"{path} holds {' and '.join(keys)}: choose which by --image-column")
         numbers = "one array of numbers; pictures of several sizes as a folder a class"
         inputs, probabilities = (
             read_npz(file, key, path, numbers) if key in file else None for key in ((keys or [""])[0], "pred_probs")

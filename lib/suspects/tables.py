@@ -4,6 +4,7 @@ import csv
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +13,16 @@ from PIL import Image
 from .classes import some
 
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}  # kinds of tables, and what separates their fields
+LONG = 100_000  # letters of a header that are looked at
+MARKS = {";": "semicolons", "\t": "tabs", ",": "commas"}  # that may separate fields, against a file's name
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table; of strings unless it is Parquet, for a class may well be called NA, None or 01.
 
-    Raises ValueError for what is no table in UTF-8 or 16, has no rows, rows longer than its header, or a quotation
-    mark that is not closed, so that one field holds further rows.
+    Raises ValueError for what is no table in UTF-8 or 16, has no rows, rows longer than its header, other marks
+    between its fields than its name says, or a quotation mark that is not closed, so that one field holds further rows.
     """
     separator = TABLES.get(path.suffix.lower(), ",")
     with open(path, "rb") as file:
@@ -27,6 +30,10 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if not separator:
             return pd.read_parquet(path)
+        with open(path, encoding=encoding) as file:
+            header = file.readline(LONG).rstrip("\r\n")
+        if separator not in header and (hint := separated_otherwise([header])):
+            raise ValueError(hint)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
@@ -42,6 +49,36 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} has no rows")
     _check_quotes(table, separator, path, encoding)
     return table
+
+
+def separated_otherwise(columns: Iterable) -> str:
+    """What is wrong with a table whose header is one field, for fields are separated by another mark; else nothing."""
+    names = list(map(str, columns))
+    mark = next((mark for mark in MARKS if mark in names[0]), None) if len(names) == 1 else None
+    return (
+        f"its header is one field, {names[0]!r}, for {MARKS[mark]} separate the fields: save it with commas as .csv, "
+        "or with tabs as .tsv"
+        if mark
+        else ""
+    )
+
+
+def check_column(columns: Iterable, wanted: str, option: str, where: str) -> None:
+    """Raise ValueError where there is no column ``wanted``, which ``option`` names; ``where`` begins the message.
+
+    It says which one differs in capitals or blanks alone, or that fields are separated otherwise.
+    """
+    columns = list(columns)
+    if wanted in columns:
+        return
+    near = [name for name in columns if _plain(name) == _plain(wanted)]
+    hint = f"is {near[0]!r} meant? " if len(near) == 1 else ""
+    hint = separated_otherwise(columns) or f"{hint}{option} names another"
+    raise ValueError(f"{where} no column {wanted!r}; there are: {', '.join(map(repr, columns))}; {hint}")
+
+
+def _plain(name: object) -> str:
+    return "".join(str(name).casefold().split())
 
 
 def _check_quotes(table: pd.DataFrame, separator: str, path: Path, encoding: str) -> None:

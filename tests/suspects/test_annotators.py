@@ -85,6 +85,28 @@ def test_probabilities_are_matched_by_their_columns_names():
         consensus(labels, sure[::-1])
 
 
+@pytest.mark.parametrize("kind", ["array", "float32", "frame", "nullable"])
+def test_whole_numbers_with_gaps_are_still_whole_numbers(kind):
+    labels = np.array([[0, 0, np.nan], [1, np.nan, 1], [np.nan, 2, 2], [1, 1, 1]])
+    given = {
+        "array": labels,
+        "float32": labels.astype(np.float32),
+        "frame": pd.DataFrame({"a": labels[:, 0], "b": labels[:, 1], "c": [None, 1, 2, 1]}),
+        "nullable": pd.DataFrame(labels).astype("Int64"),
+    }[kind]
+    sure = pd.DataFrame(np.eye(3)[[0, 1, 2, 1]], columns=[0, 1, 2])
+    for found in (consensus(given), consensus(given, sure)):
+        assert list(map(str, found.samples["consensus_label"])) == ["0", "1", "2", "1"]
+        assert list(map(str, found.class_names)) == ["0", "1", "2"]
+        assert found.samples["annotations"].tolist() == [2, 2, 2, 3]
+
+
+def test_numbers_that_are_not_whole_stay_as_they_are():
+    found = consensus([[0.5, 0.5], [1.0, np.nan]])
+    assert found.samples["consensus_label"].tolist() == [0.5, 1.0]
+    assert str(found.class_names[1]) == "1.0"
+
+
 @pytest.mark.parametrize("labels", [[], np.empty((0, 3)), np.empty((3, 0))])
 def test_nothing_is_refused(labels):
     with pytest.raises(ValueError, match="nothing empty"):

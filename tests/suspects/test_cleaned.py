@@ -2,11 +2,14 @@
 
 import doctest
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from lib.suspects import cleaned
+from lib.suspects import cleaned, from_arrays, from_table
 from lib.suspects.cleaned import cleaned_labels
+from lib.suspects.gallery import write_gallery
+from lib.suspects.report import Interval, Suspects
 
 TABLE = pd.DataFrame({"given_label": ["1", "2", "1", "2"]}, index=pd.Index([10, 11, 12, 13], name="index"))
 MARKS = pd.DataFrame(
@@ -27,8 +30,62 @@ def test_the_files_say_the_same(tmp_path):
     TABLE.to_csv(tmp_path / "suspects.csv")
     MARKS.to_csv(tmp_path / "decisions.csv", index=False)
     assert cleaned_labels(tmp_path / "suspects.csv", tmp_path / "decisions.csv").to_dict() == {
-        "10": "1", "11": "1", "12": "1",
+        10: "1",
+        11: "1",
+        12: "1",
+    }
+
+
+def test_the_files_labels_fit_the_rows_of_the_table_that_was_judged(tmp_path):
+    draws = np.random.default_rng(0)
+    right = np.arange(30) % 2
+    given = np.where(np.isin(np.arange(30), [2, 11, 19]), 1 - right, right)
+    said = np.array(["cat", "dog"])
+    pd.DataFrame({"x": draws.normal(size=30), "label": said[given]}).to_csv(tmp_path / "mine.csv", index=False)
+    judged = from_table(pd.read_csv(tmp_path / "mine.csv"))
+    table = pd.DataFrame(
+        {"given_label": said[given], "predicted_label": said[right], "label_quality": draws.random(30)}, judged.index
+    )
+    none = np.zeros((2, 2))
+    Suspects(table, Interval(0, 0, 0), none, none, none, ("cat", "dog"), (), [], {}).save(tmp_path)
+    written = pd.read_csv(tmp_path / "suspects.csv")
+    assert not written["index"].is_monotonic_increasing  # it is by suspicion
+    written.query("given_label != predicted_label").assign(decision="wrong").to_csv(
+        tmp_path / "decisions.csv", index=False
+    )
+    mine = pd.read_csv(tmp_path / "mine.csv")
+    cleaned = cleaned_labels(tmp_path / "suspects.csv", tmp_path / "decisions.csv")
+    mine["clean"] = cleaned
+    assert mine["clean"].tolist() == said[right].tolist()
+    assert cleaned.index.tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("names", [["b.png", "2", "a.png"], ["02", "1", "0"], ["-0", "1", "0"], ["9" * 30, "1", "0"]])
+def test_names_that_are_no_whole_numbers_stay_text(tmp_path, names):
+    TABLE.iloc[:3].set_axis(pd.Index(names, name="index")).to_csv(tmp_path / "suspects.csv")
+    MARKS.iloc[:1].assign(index=names[1]).to_csv(tmp_path / "decisions.csv", index=False)
+    found = cleaned_labels(tmp_path / "suspects.csv", tmp_path / "decisions.csv")
+    assert list(found.items()) == list(zip(names, ["1", "1", "1"], strict=True))
+
+
+def test_samples_of_several_names_have_one_in_files_and_pages(tmp_path):
+    """What `Suspects.save` writes is read again, and the gallery calls a sample the same."""
+    index = pd.MultiIndex.from_product([["north", "south"], [1, 2]], names=["place", "year"])
+    table = TABLE.set_axis(index).assign(predicted_label="1", label_quality=[0.4, 0.1, 0.3, 0.2], probability_wrong=0.5)
+    none = np.zeros((2, 2))
+    Suspects(table, Interval(0, 0, 0), none, none, none, ("1", "2"), (), [], {}).save(tmp_path)
+    written = pd.read_csv(tmp_path / "suspects.csv", index_col="index")
+    assert written.index.tolist() == ["north, 2", "south, 2", "south, 1", "north, 1"]
+    assert written["label_quality"].tolist() == [0.1, 0.2, 0.3, 0.4]
+    labelled = from_arrays(np.eye(4), pd.Series([1, 2, 1, 2], index))
+    page = tmp_path / "gallery.html"
+    write_gallery(table.assign(is_label_issue=True), labelled, page)
+    assert 'aria-label="south, 2: labelled 2, suggested 1"' in page.read_text(encoding="utf-8")
+    marks = MARKS.iloc[:1].assign(index="south, 2")
+    assert cleaned_labels(table, marks).to_dict() == {
+        ("north", 1): "1", ("north", 2): "2", ("south", 1): "1", ("south", 2): "1",
     }  # fmt: skip
+    assert cleaned_labels(tmp_path / "suspects.csv", marks.assign(index="north, 2"))["north, 2"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.suspects import from_table, read_samples
+from lib.suspects import from_arrays, from_csv, from_table, read_samples
 
 N = 60
 DRAWS = np.random.default_rng(0)
@@ -160,3 +160,99 @@ def test_columns_of_one_name_are_refused_and_complex_numbers_left_out():
     )
     assert found.inputs.shape == (N, 1)
     assert "'more', 'some'" in " ".join(found.notes)
+
+
+def test_rows_alike_in_the_columns_used_are_no_proof_of_wrong_labels():
+    """Three pairs and a triple are alike; a pair and the triple differ in label."""
+    x = np.array([0, 0, 1, 1, 2, 2, 3, 3, 3, *range(4, 25)])
+    frame = pd.DataFrame({"x": x, "y": x**2, "label": list("aabbab" + "aab") + ["a", "b", "b"] * 7})
+    found = from_table(frame.sample(frac=1, random_state=0))
+    (said,) = (note for note in found.notes if "rows have" in note)
+    assert said == "9 rows have the same values in all columns used, in 4 groups; 5 of them carry different labels."
+    assert sorted(found.index[found.conflicts.numpy()]) == [4, 5, 6, 7, 8]
+    assert "wrong" not in " ".join(found.notes)
+    assert "copies" not in " ".join(found.notes)
+    alike = from_table(frame.drop(index=[4, 8]).sample(frac=1, random_state=0))
+    assert "6 rows have the same values in all columns used, in 3 groups." in alike.notes
+    whole = from_arrays(frame[["x", "y"]].to_numpy(float), frame["label"])  # what is all there is may be called so
+    assert "at least 2 are surely wrong" in " ".join(whole.notes)
+
+
+def test_texts_are_pointed_to_their_option():
+    texts = [f"an opinion of {('many', 'few', 'good', 'bad')[k % 4]} words, number {k}" for k in range(N)]
+    frame = pd.DataFrame({"review": texts, "label": np.arange(N) % 2})
+    with pytest.raises(ValueError, match=r"no column describes.*text column \(--text-column\): 'review'"):
+        from_table(frame)
+    beside = frame.assign(x=DRAWS.normal(size=N), name=[f"AB-CD-{k}" for k in DRAWS.permutation(N)])
+    (said,) = (note for note in from_table(beside).notes if "left out" in note)
+    asked = "To judge by texts, name a column of texts as the text column (--text-column): 'review'."
+    assert said.endswith(f"'review', 'name'. {asked}")
+    notes = " ".join(from_table(beside.drop(columns="review")).notes)
+    assert "'name'" in notes
+    assert "--text-column" not in notes
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "message"),
+    [
+        (("x", "Label "), "label", r"'x', 'Label '; is 'Label ' meant\? --label-column names another"),
+        (("x", "mylabel"), "my Label", r"is 'mylabel' meant\?"),
+        (("x", "kind"), "label", r"'x', 'kind'; --label-column names another"),
+        (("LABEL", "Label"), "label", r"'LABEL', 'Label'; --label-column"),  # which is not known
+    ],
+)
+def test_a_missing_column_of_labels_is_named_with_its_option(tmp_path, names, wanted, message):
+    pd.DataFrame(dict(zip(names, ([1, 2] * 4, ["a", "b"] * 4), strict=True))).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=message):
+        read_samples(tmp_path / "t.csv", label_column=wanted)
+    with pytest.raises(ValueError, match=message):
+        from_csv(tmp_path / "t.csv", names[0], wanted)
+
+
+def test_a_missing_column_of_images_is_named_with_its_option(tmp_path):
+    pd.DataFrame({"Image": ["a.png"] * 8, "label": ["a", "b"] * 4}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=r"no column 'image'.*is 'Image' meant\? --image-column names another"):
+        from_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("cell", ["1", "1,5"])  # a comma in a number makes rows longer than their header
+@pytest.mark.parametrize(
+    ("suffix", "mark", "name"), [("csv", ";", "semicolons"), ("csv", "\t", "tabs"), ("tsv", ",", "commas")]
+)
+def test_fields_that_are_separated_otherwise_are_recognised(tmp_path, suffix, mark, name, cell, encoding):
+    path = tmp_path / f"t.{suffix}"
+    lines = ["x", "y", "label"], [cell, "2", "a"], ["3", cell, "b"]
+    path.write_text("\n".join(map(mark.join, lines)), encoding=encoding)
+    with pytest.raises(ValueError, match=f"its header is one field, .*, for {name} separate the fields: save it with"):
+        read_samples(path)
+
+
+def test_a_header_of_one_field_is_recognised_in_a_frame_too_and_other_marks_are_left_alone(tmp_path):
+    with pytest.raises(ValueError, match="its header is one field, 'x;label', for semicolons"):
+        from_table(pd.DataFrame({"x;label": ["1;a", "2;b"]}))
+    with pytest.raises(ValueError, match="no column 'label'; there are: 'x'; --label-column"):
+        from_table(pd.DataFrame({"x": [1, 2]}))
+    (tmp_path / "t.csv").write_text("x;y,label\n1,a\n2,b\n2,a\n")
+    assert len(read_samples(tmp_path / "t.csv")) == 3
+
+
+def test_arrays_of_a_file_are_asked_for_with_their_options(tmp_path):
+    path = tmp_path / "t.npz"
+    vectors, images, labels = DRAWS.normal(size=(8, 3)), DRAWS.random((8, 5, 5)), np.arange(8) % 2
+    np.savez(path, images=images, embeddings=vectors, labels=labels)
+    with pytest.raises(ValueError, match="holds images and embeddings: choose which by --image-column"):
+        read_samples(path)
+    assert read_samples(path, image_column="embeddings").inputs.shape == (8, 3)
+    np.savez(path, X=vectors, y=labels)
+    lacks = (
+        r"must hold one of images, embeddings, inputs or pred_probs \(.*--image-column.*\) and labels "
+        r"\(.*--label-column.*\); there are: X, y"
+    )
+    with pytest.raises(ValueError, match=lacks):
+        read_samples(path)
+    with pytest.raises(ValueError, match=r"must hold labels \(or --label-column .*\); there are: X, y"):
+        read_samples(path, image_column="X")
+    with pytest.raises(ValueError, match=r"must hold x \(or --image-column .*\); there are: X, y"):
+        read_samples(path, image_column="x", label_column="y")
+    assert read_samples(path, image_column="X", label_column="y").inputs.shape == (8, 3)
