@@ -297,58 +297,61 @@ def obtain_groups(
     if mode == "plan":
         raise Planned(groups)
     machine.resolve()
+    look, done = keep and not fresh, {}
     for group in groups.values():
         for experiment in group:
             experiment.validate()
             code_of(experiment)  # now, while the files are what was imported: a recording can take hours
-        commit()  # likewise
-        missing = [one for one in group if fresh or not keep or not recorded([one], folder)]
+            if look and experiment.key not in done and (found := _recorded(experiment, folder)):
+                done[experiment.key] = found
+        missing = [one for one in group if one.key not in done]
+        if missing:
+            commit()  # now, too
         if mode != "replay":
             experiments.preflight(missing, machine, folder)
-    settings = {"fresh": fresh, "keep": keep, "machine": machine, "folder": folder, "progress": progress}
-    done: dict[str, Run] = {}
-    for group in groups.values():
-        new = {experiment.key: experiment for experiment in group if experiment.key not in done}
-        done |= zip(new, _obtain(list(new.values()), mode, **settings), strict=True)
+    for experiment in (one for group in groups.values() for one in group):
+        if experiment.key not in done:
+            done[experiment.key] = _obtain(experiment, mode, look, keep, machine, folder, progress)
+    for run in done.values() if keep and mode == "record" else ():
+        if not Store(RECORDS).has(run.experiment):
+            Store(RECORDS).put(run)  # what a reader's own store held
     return {name: Runs(done[experiment.key] for experiment in group) for name, group in groups.items()}
 
 
 def _obtain(
-    wanted: Sequence[Recordable],
+    experiment: Recordable,
     mode: str,
-    fresh: bool,
+    look: bool,
     keep: bool,
     machine: Machine,
     folder: str | Path | None,
     progress: bool,
-) -> Runs:
-    book, own = Store(RECORDS), Store(data_folder(folder) / "records")
-    runs = []
-    for experiment in wanted:
-        found = None if fresh or not keep else book.get(experiment) or own.get(experiment)
-        if found is None:
-            if keep and mode == "replay":
-                raise NotRecorded(f"{experiment.slug} has no record")
-            store = book if mode == "record" else own
-            try:
-                with until_kept():
-                    found = run_now(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
-                    if keep:
-                        store.put(found)
-            except RecordingFailed as failure:
-                if store is book:  # recording was the purpose
-                    raise
-                say(f"{failure}. The run goes on without a record.")
-        elif keep and mode == "record" and not book.has(experiment):
-            book.put(found)  # what a reader's own store held
-        runs.append(found)
-    return Runs(runs)
+) -> Run:
+    """The run of an experiment that had no record at first: another process may have made one since."""
+    if look and (found := _recorded(experiment, folder)):
+        return found
+    if keep and mode == "replay":
+        raise NotRecorded(f"{experiment.slug} has no record")
+    store = Store(RECORDS if mode == "record" else data_folder(folder) / "records")
+    try:
+        with until_kept():
+            found = run_now(experiment, machine=machine, folder=folder, resume=keep, progress=progress)
+            if keep:
+                store.put(found)
+    except RecordingFailed as failure:
+        if mode == "record":  # recording was the purpose
+            raise
+        say(f"{failure}. The run goes on without a record.")
+    return found
+
+
+def _recorded(experiment: Recordable, folder: str | Path | None) -> Run | None:
+    return Store(RECORDS).get(experiment) or Store(data_folder(folder) / "records").get(experiment)
 
 
 def recorded(wanted: Iterable[Recordable], folder: str | Path | None = None) -> bool:
     """Whether each of these experiments has a record that is whole: what is not would be run instead."""
-    stores = (Store(RECORDS), Store(data_folder(folder) / "records"))
-    return all(any(store.get(experiment) for store in stores) for experiment in wanted)
+    return all(_recorded(experiment, folder) for experiment in wanted)
 
 
 def run_now(

@@ -140,7 +140,8 @@ def open_chapter(
 
 def profiles(path: Path) -> list[str]:
     """The profiles that a chapter can be run at."""
-    return [name for name in PROFILES if _of_profile(path).accepts(name)]
+    declared = _of_profile(path)
+    return [name for name in PROFILES if declared.accepts(name)]
 
 
 def _of_profile(path: Path) -> Parameter:

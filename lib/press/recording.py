@@ -27,6 +27,8 @@ def records_command(
     if words[:1] == ("unwanted",):
         raise ValueError(f"unwanted takes no names, and looks at all records; left over: {', '.join(words[1:])}")
     if words[:1] in (("wanted",), ("make",)):
+        for chapter in words[1:]:
+            _say_without(chapter, profile)
         return _wanted(words[1:], profile) if words[0] == "wanted" else _make(words[1:], profile, hours)
     verifies, keys = words[:1] == ("verify",), words[1:] if words[:1] in (("list",), ("verify",)) else words
     if len(keys) == len(words) > 1:
@@ -51,8 +53,6 @@ def _wanted(chapters: Sequence[str], profile: str) -> int:
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for one in wanted(chapters, [profile]):
         groups[one.chapter, one.state].append(one.seconds)
-    for chapter in chapters:
-        _say_without(chapter, profile)
     for (chapter, state), seconds in groups.items():
         known = [each for each in seconds if each == each]
         hours = f"{sum(known) / 3600:.2f} core-hours" + ("" if len(known) == len(seconds) else " and more")
@@ -72,8 +72,6 @@ def _make(chapters: Sequence[str], profile: str, hours: float | None) -> int:
     """Bring records of chapters up to today's code, seed by seed: what is cut off leaves whole seeds of everything."""
     until = float("inf") if hours is None else time.time() + 3600 * hours
     by_seed = sorted(wanted(chapters, [profile]), key=lambda one: one.experiment.seed)
-    for chapter in chapters:
-        _say_without(chapter, profile)
     failures = 0
     for one, done in make(by_seed, until=until):
         failures += done.startswith("failed")

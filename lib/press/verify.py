@@ -11,7 +11,7 @@ import pandas as pd
 from ..progress import say
 from ..provenance import device_name
 from ..records import Store, history_frame
-from ..runs import code_of
+from ..runs import Run, code_of
 from ..train import Machine, TrainingDiverged
 
 NO_NUMBERS = True
@@ -51,6 +51,7 @@ def verify(
                 machine=machine, folder=folder, resume=False, made_by="", progress=False
             )
     except TrainingDiverged as diverged:
+        _take_back(store, run, today_code)
         return Verification(path, len(diverged.history), False, str(diverged))
     today = history_frame(outcome.history)
     timed = list(getattr(experiment, "timed", ()))
@@ -68,9 +69,15 @@ def verify(
             "worst": worst,
         }
         _note(store, experiment.key, check)
-    elif not agrees and run.check.get("identity") == today_code:
-        _note(store, experiment.key, None)  # it had agreed on fewer epochs
+    elif not agrees:
+        _take_back(store, run, today_code)
     return Verification(path, len(today), agrees, worst)
+
+
+def _take_back(store: Store, run: Run, today_code: str) -> None:
+    """No longer note that this code gave the record's numbers: it had agreed on fewer epochs."""
+    if run.check.get("identity") == today_code:
+        _note(store, run.experiment.key, None)
 
 
 def _note(store: Store, key: str, check: dict | None) -> None:

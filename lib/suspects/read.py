@@ -333,13 +333,13 @@ def _duplicates(labelled: Labelled, altered: bool, whole: bool) -> tuple[Tensor,
         read = " as they were read" if altered else ""
         raise ValueError(f"all {len(table)} inputs are the same{read}: there is nothing to tell classes apart by")
     kind = "alike as they were read" if altered else "exact copies of one another"
-    groups = count(len(copied), "group")
+    number = count(len(copied), "group")
     if not whole:
-        note = f"{copied.sum()} rows have the same values in all columns used, in {groups}"
+        note = f"{copied.sum()} rows have the same values in all columns used, in {number}"
         return torch.from_numpy(conflicts), [
             f"{note}; {conflicts.sum()} of them carry different labels." if conflicts.any() else f"{note}."
         ]
-    note = f"{copied.sum()} samples are {kind}, in {groups}"
+    note = f"{copied.sum()} samples are {kind}, in {number}"
     if conflicts.any():
         commonest = table.groupby(["row", "label"]).size().groupby("row").max()
         wrong = len(table) - commonest.sum()

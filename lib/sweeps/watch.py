@@ -77,9 +77,8 @@ class Display(Watch):
     def running(self, where: Mapping[str, Sequence[str]]) -> None:
         """Points, in words, by the worker that has them."""
         now, before = time.monotonic(), self._since
-        # the display is drawn by a thread of its own: it never finds a worker whose time is not there yet
-        self._since = {(one, points[0]): before.get((one, points[0]), now) for one, points in where.items() if points}
         self._workers = dict(where)
+        self._since = {(one, points[0]): before.get((one, points[0]), now) for one, points in where.items() if points}
 
     def _drawn(self) -> Any:
         from rich.console import Group
@@ -88,7 +87,7 @@ class Display(Watch):
 
         table = Table.grid(padding=(0, 2))
         for worker, points in list(self._workers.items())[:SHOWN]:
-            now = time.monotonic()
+            now = time.monotonic()  # a thread of its own draws this, maybe between the two lines of `running`
             seconds = now - self._since.get((worker, points[0]), now) if points else 0.0
             waiting = f" and {len(points) - 1} waiting" if len(points) > 1 else ""
             told = (f"{points[0]}{waiting}", f"{seconds:.0f} s") if points else ("idle", "")
