@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,12 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `write_state` wrote; raises whatever torch does for a damaged file, or one that would run code."""
-    return torch.load(path, map_location=device, weights_only=True)
+    """What `write_state` wrote; OSError says that the file cannot be read now.
+
+    Whatever else torch raises is for a damaged file, or one that would run code.
+    """
+    content = BytesIO(path.read_bytes())  # from the file itself torch raises OSError for a short one too
+    return torch.load(content, map_location=device, weights_only=True)
 
 
 class Checkpoint:

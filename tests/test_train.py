@@ -165,6 +165,17 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(error, tmp_path, monkeypatch
     assert Checkpoint(tmp_path / "c.pt", "mine").restore("cpu")["history"] == [{"epoch": 0}]
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.3, 0.6, 0.95])
+def test_a_checkpoint_that_was_cut_off_is_moved_aside_whatever_is_left_of_it(kept, tmp_path, capsys):
+    mine = Checkpoint(tmp_path / "c.pt", "mine", seconds=0)
+    mine.save(lambda: {"weights": torch.zeros(1000)})
+    whole = mine.path.read_bytes()
+    mine.path.write_bytes(whole[: int(kept * len(whole))])
+    assert Checkpoint(tmp_path / "c.pt", "mine").restore("cpu") is None
+    assert "begins anew" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt.damaged-1"]
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     class Harmful:
         def __reduce__(self):
