@@ -1,7 +1,7 @@
 """A table whose columns describe each sample: numbers, and words of few kinds, made alike in size."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,11 +72,13 @@ def from_table(table: pd.DataFrame, label_column: str = "label") -> Labelled:
     return replace(labelled, notes=(*notes, *labelled.notes))
 
 
-def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, folder: Path) -> Labelled:
-    """Samples from a table's column of texts, as ``by`` sees them; what it saw is kept in ``folder``.
+def from_texts(
+    path: Path, text_column: str, label_column: str, network: Callable[[], Extractor], folder: Path
+) -> Labelled:
+    """Samples from a table's column of texts, as ``network()`` sees them; what it saw is kept in ``folder``.
 
     The index is each row's number, counted from 0, and the beginning of its text. Raises ValueError for missing
-    columns, empty texts and what ``from_arrays`` refuses, before any text is looked at.
+    columns, empty texts and what ``from_arrays`` refuses, before the network is asked for.
     """
     table = read_table(path)
     for column, option in ((text_column, "--text-column"), (label_column, "--label-column")):
@@ -87,7 +89,7 @@ def from_texts(path: Path, text_column: str, label_column: str, by: Extractor, f
     labels = table[label_column].tolist()
     check_given_labels(labels)
     index = [f"{row}: {' '.join(text[:SHOWN].split())}" for row, text in enumerate(texts)]
-    return from_arrays(extracted(texts, by, folder), labels, index=index, kind="embeddings")
+    return from_arrays(extracted(texts, network(), folder), labels, index=index, kind="embeddings")
 
 
 def _numbers(column: pd.Series) -> tuple[pd.Series | None, pd.Series]:

@@ -14,7 +14,7 @@ from .early_stop import Recipe
 from .features import asks_for_training, judge_features
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
-from .pretrained import SENTENCES, Extractor, extracted, image_network, text_network
+from .pretrained import SENTENCES, Extractor, check_network, extracted, image_network, text_network
 from .probabilities import judge_probabilities
 from .read import Labelled
 from .report import Suspects
@@ -72,7 +72,11 @@ def find_suspects(
     for name, number in (("layers", layers), ("limit", limit)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")
-    by = _extractor(Path(source), text_column, features, weights, str(Machine(device).resolve()))
+    if text_column and (image_column or root):
+        raise ValueError(
+            "image_column and root are those of a table that names images; this one's text column is named"
+        )
+    network_of = _pretrained(Path(source), text_column, features, weights, str(Machine(device).resolve()))
     out = Path(out)
     _try_to_write(out)
     paths = [out / name for name in ("suspects.csv", "noise.json", "suspects.html")[: 3 if gallery else 2]]
@@ -80,13 +84,13 @@ def find_suspects(
     if there and not overwrite:
         raise ValueError(f"{', '.join(there)} would be replaced: say --overwrite, or name another --out")
     if text_column:
-        samples = from_texts(Path(source), text_column, label_column or "label", by, out)
+        samples = from_texts(Path(source), text_column, label_column or "label", network_of, out)
     else:
         samples = read_samples(source, image_column=image_column, label_column=label_column, root=root)
     tell("\n".join([samples.describe(), *(f"- {note}" for note in samples.notes)]))
-    judged = samples if by is None or text_column else _looked_at(samples, by, out)
-    if by:
-        tell(f"{judged.inputs.shape[1]} features by {by.name}, kept in {out}")
+    judged = samples if network_of is None or text_column else _looked_at(samples, network_of, out)
+    if network_of:
+        tell(f"{judged.inputs.shape[1]} features by {features or SENTENCES}, kept in {out}")
     checkpoint = out / "checkpoint.pt"
     if samples.pred_probs is not None:
         found = judge_probabilities(samples)
@@ -112,24 +116,33 @@ def find_suspects(
     return found
 
 
-def _extractor(
+def _pretrained(
     source: Path, text_column: str | None, features: str | None, weights: str | Path | None, device: str
-) -> Extractor | None:
-    """The network that turns samples into features, if one is asked for; ValueError for what does not go with it."""
+) -> Callable[[], Extractor] | None:
+    """What gives the network that turns samples into features, if one is asked for: what it fetches can wait.
+
+    Raises ValueError for what does not go with it, and for a network that there is not.
+    """
     if weights is not None and (text_column or not features):
         raise ValueError("weights are those of a network for images: name it by --features")
     if text_column:
         if source.suffix.lower() not in TABLES:
             raise ValueError(f"a text column is one of a .csv, .tsv or .parquet table; {source} is none")
-        return text_network(features or SENTENCES, device)
-    return image_network(features, weights, device) if features else None
+        return lambda: text_network(features or SENTENCES, device)
+    if not features:
+        return None
+    if weights is not None:  # nothing to fetch, and much that may not fit
+        ready = image_network(features, weights, device)
+        return lambda: ready
+    check_network(features)
+    return lambda: image_network(features, None, device)
 
 
-def _looked_at(samples: Labelled, by: Extractor, out: Path) -> Labelled:
+def _looked_at(samples: Labelled, network_of: Callable[[], Extractor], out: Path) -> Labelled:
     """The same samples as a network sees them. ValueError where they are no images."""
     if samples.embedded or samples.pred_probs is not None:
         raise ValueError("features are taken of images; these are numbers already: leave --features out")
-    return replace(samples, inputs=torch.from_numpy(extracted(samples.inputs, by, out)))
+    return replace(samples, inputs=torch.from_numpy(extracted(samples.inputs, network_of(), out)))
 
 
 def _try_to_write(folder: Path) -> None:

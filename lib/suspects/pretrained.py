@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from ..gradients import eval_mode
@@ -42,6 +43,7 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
     ValueError for a name that there is not, a library that is not installed, weights that cannot be had or do not
     fit, and a network that does not end in a linear layer.
     """
+    check_network(name)
     state = None if weights is None else _read_weights(Path(weights))
     try:
         model = _timm(name[5:], state) if name.startswith("timm/") else _torchvision(name, state)
@@ -68,6 +70,25 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
         return seen[-1].flatten(1).float().cpu().numpy()
 
     return Extractor(name, f"{_hash_of(model)} {scale}", features)
+
+
+def check_network(name: str) -> None:
+    """Raise ValueError for a network that there is not, or whose library is not installed; nothing is fetched."""
+    if name.startswith("timm/"):
+        try:
+            import timm
+        except ImportError as error:
+            raise ValueError(f"{name} needs timm, which is not installed: pip install timm") from error
+        if not timm.is_model(name[5:]):
+            raise ValueError(
+                f"timm has no network {name[5:]!r}; python -c 'import timm; print(timm.list_models())' lists them"
+            )
+        return
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ValueError(f"torchvision has no network {name!r}; there are: {', '.join(known)} (timm's as timm/NAME)")
 
 
 def text_network(name: str = SENTENCES, device: str = "cpu") -> Extractor:
@@ -115,30 +136,31 @@ def shown(images: Tensor, side: int, scale: tuple[Sequence[float], Sequence[floa
 def extracted(samples: Tensor | Sequence[str], by: Extractor, folder: Path, *, progress: bool = True) -> np.ndarray:
     """Features of all samples, float32 [n, d]; kept in ``folder`` row by row, and not computed twice.
 
-    Raises OSError where the file cannot be written.
+    Processes that want the same wait for the one that began. Raises OSError where the file cannot be written.
     """
     key = hashlib.sha256(f"{by.name} {by.weights} {_digest(samples)}".encode()).hexdigest()[:12]
     path = folder / f"features-{key}.f32"
     folder.mkdir(parents=True, exist_ok=True)
     first = by.features(samples[:1]).astype(np.float32)
     width, n = first.shape[1], len(samples)
-    done = _whole_rows(path, width, first)
-    if 0 < done < n:
-        say(f"going on after {done} of {count(n, 'sample')}: {path}")
-    with open(path, "ab") as file:
-        for start in bar(range(done, n, BATCH), "features", f"batch of {BATCH}", progress):
-            rows = by.features(samples[start : start + BATCH])
-            file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
-            file.flush()
-    return np.fromfile(path, dtype=np.float32).reshape(n, width)
+    with FileLock(path.with_name(f".{path.stem}.lock")):
+        done = _whole_rows(path, width, n, first)
+        if 0 < done < n:
+            say(f"going on after {done} of {count(n, 'sample')}: {path}")
+        with open(path, "ab") as file:
+            for start in bar(range(done, n, BATCH), "features", f"batch of {BATCH}", progress):
+                rows = by.features(samples[start : start + BATCH])
+                file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
+                file.flush()
+        return np.fromfile(path, dtype=np.float32).reshape(n, width)
 
 
-def _whole_rows(path: Path, width: int, first: np.ndarray) -> int:
-    """How many rows a file holds; what a kill left of another one is cut off, as is all that is of something else."""
+def _whole_rows(path: Path, width: int, most: int, first: np.ndarray) -> int:
+    """How many rows a file holds, at most ``most``: cut off is what a kill left of another, and what is of others."""
     if not path.exists():
         return 0
     size = 4 * width
-    done = path.stat().st_size // size
+    done = min(path.stat().st_size // size, most)
     if done and not np.allclose(np.fromfile(path, np.float32, width), first[0], rtol=ASKED_AGAIN, atol=ASKED_AGAIN):
         done = 0
     os.truncate(path, done * size)
@@ -148,21 +170,14 @@ def _whole_rows(path: Path, width: int, first: np.ndarray) -> int:
 def _torchvision(name: str, state: dict | None) -> nn.Module:
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise ValueError(f"torchvision has no network {name!r}; there are: {', '.join(known)} (timm's as timm/NAME)")
     if state is None:
         return models.get_model(name, weights="DEFAULT")
     return _as_wide_as(state, lambda **more: models.get_model(name, weights=None, **more))
 
 
 def _timm(name: str, state: dict | None) -> nn.Module:
-    try:
-        import timm
-    except ImportError as error:
-        raise ValueError(f"timm/{name} needs timm, which is not installed: pip install timm") from error
-    if not timm.is_model(name):
-        raise ValueError(f"timm has no network {name!r}; python -c 'import timm; print(timm.list_models())' lists them")
+    import timm
+
     if state is None:
         return timm.create_model(name, pretrained=True)
     return _as_wide_as(state, lambda **more: timm.create_model(name, **more))
@@ -221,7 +236,8 @@ def _hash_of(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        # as bytes: numpy has no bfloat16
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

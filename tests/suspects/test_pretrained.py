@@ -1,6 +1,8 @@
 """Features of a pretrained network: by name, by file, kept as they come."""
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -92,11 +94,40 @@ def test_other_images_and_damaged_files_are_not_taken_for_these(tmp_path):
     network = pretrained.Extractor("a", "b", mean_colours)
     pretrained.extracted(IMAGES, network, tmp_path, progress=False)
     pretrained.extracted(IMAGES.flip(0), network, tmp_path, progress=False)
-    files = sorted(tmp_path.iterdir())
+    files = sorted(tmp_path.glob("features-*"))
     assert len(files) == 2
     for file in files:
         file.write_bytes(np.full((70, 3), 7, np.float32).tobytes())
     np.testing.assert_array_equal(pretrained.extracted(IMAGES, network, tmp_path, progress=False), mean_colours(IMAGES))
+
+
+def test_two_that_want_the_same_features_at_once_both_get_them(tmp_path):
+    def slow(images):
+        time.sleep(0.05)
+        return mean_colours(images)
+
+    def get(_):
+        return pretrained.extracted(IMAGES, pretrained.Extractor("a", "b", slow), tmp_path, progress=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(get, range(2)):
+            np.testing.assert_array_equal(found, mean_colours(IMAGES))
+
+
+def test_rows_beyond_the_last_sample_are_cut_off(tmp_path):
+    network = pretrained.Extractor("a", "b", mean_colours)
+    pretrained.extracted(IMAGES, network, tmp_path, progress=False)
+    (kept,) = tmp_path.glob("features-*")
+    kept.write_bytes(kept.read_bytes() + bytes(24))
+    np.testing.assert_array_equal(pretrained.extracted(IMAGES, network, tmp_path, progress=False), mean_colours(IMAGES))
+
+
+def test_weights_of_any_type_tell_networks_apart():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).to(torch.bfloat16)
+    name = pretrained._hash_of(model)
+    assert name == pretrained._hash_of(model)
+    model[0].weight.data[0, 0] += 1
+    assert name != pretrained._hash_of(model)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +171,15 @@ def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch):
 
 def test_texts_ask_for_what_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    (tmp_path / "a.csv").write_text("words,label\na,1\n", encoding="utf-8")
+    (tmp_path / "a.csv").write_text("words,label\na,1\nb,2\n", encoding="utf-8")
     with pytest.raises(ValueError, match="pip install sentence-transformers"):
-        find_suspects(tmp_path / "a.csv", out=tmp_path / "out", text_column="words")
+        find_suspects(tmp_path / "a.csv", out=tmp_path / "out", text_column="words", tell=str)
+
+
+@pytest.mark.parametrize("option", ["image_column", "root"])
+def test_options_of_images_do_not_go_with_texts(option, tmp_path):
+    with pytest.raises(ValueError, match="those of a table that names images"):
+        find_suspects(tmp_path / "a.csv", out=tmp_path / "out", text_column="words", **{option: "b"})
 
 
 def test_images_by_a_network_from_the_command_s_function(tmp_path, weights):
@@ -160,10 +197,20 @@ def test_images_by_a_network_from_the_command_s_function(tmp_path, weights):
     assert any(NETWORK in line for line in said)
 
 
-def test_embeddings_need_no_network(tmp_path, weights):
+def test_nothing_is_fetched_for_a_source_that_is_not_there_or_needs_no_network(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr("lib.suspects.command.image_network", lambda *_: fetched.append("images"))
+    monkeypatch.setattr("lib.suspects.command.text_network", lambda *_: fetched.append("texts"))
     np.savez(tmp_path / "a.npz", embeddings=np.eye(6), labels=np.arange(6) % 2)
+    (tmp_path / "a.csv").write_text("words,label\na,1\n", encoding="utf-8")
+    ways = {"out": tmp_path / "out", "tell": str}
     with pytest.raises(ValueError, match="features are taken of images"):
-        find_suspects(tmp_path / "a.npz", out=tmp_path / "out", features=NETWORK, weights=weights, tell=str)
+        find_suspects(tmp_path / "a.npz", features=NETWORK, **ways)
+    with pytest.raises(FileNotFoundError, match="nowhere is not there"):
+        find_suspects(tmp_path / "nowhere", features=NETWORK, **ways)
+    with pytest.raises(ValueError, match="no column 'text'"):
+        find_suspects(tmp_path / "a.csv", text_column="text", **ways)
+    assert fetched == []
 
 
 def test_texts_become_features(tmp_path, monkeypatch):
