@@ -1,6 +1,7 @@
 """States of unfinished runs on disk: whole or not there, and read without running anything in them."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -100,11 +101,63 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Delete the file: the run is done. Within `until_kept` it stays until that has ended without an error."""
-        waiting = _waiting.get()
-        if waiting is None:
-            self.path.unlink(missing_ok=True)
-        else:
-            waiting.append(self.path)
+        _discard(self.path)
+
+
+class Blocks:
+    """The finished blocks of an unfinished run: a JSON file each in ``folder``, which no other run may share.
+
+    A disk that is full costs the file, not the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._complained = False
+
+    def read(self, number: int) -> dict[str, Any] | None:
+        """A finished block; None for none, and for one that is damaged. OSError where it cannot be read now."""
+        try:
+            block = json.loads(self._path(number).read_text(encoding="utf-8"))
+            if not isinstance(block, dict):
+                raise ValueError("it holds no block")
+            return block
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            say(f"block {number} of {self.folder.name} was not used ({error}); it is run anew")
+            return None
+
+    def write(self, number: int, block: dict[str, Any]) -> None:
+        """Keep a finished block."""
+        try:
+            with atomic(self._path(number)) as part:
+                part.write_text(json.dumps(block), encoding="utf-8")
+        except OSError as error:
+            if not self._complained:
+                say(f"no block could be written to {self.folder} ({error}); the run goes on without")
+            self._complained = True
+
+    def discard(self) -> None:
+        """Delete all of them, and what a kill left beside them, when `Checkpoint.discard` deletes its file."""
+        _discard(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"block{number}.json"
+
+
+def _discard(path: Path) -> None:
+    waiting = _waiting.get()
+    if waiting is None:
+        _delete(path)
+    else:
+        waiting.append(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)  # a run's result is kept, whatever stays of how it came about
+    else:
+        path.unlink(missing_ok=True)
 
 
 _waiting: ContextVar[list[Path] | None] = ContextVar("checkpoints of runs whose results are not on disk", default=None)
@@ -122,4 +175,4 @@ def until_kept() -> Iterator[None]:
     finally:
         _waiting.reset(token)
     for path in paths:
-        path.unlink(missing_ok=True)
+        _delete(path)

@@ -1,6 +1,5 @@
 """Scans of the mix, and paths through several: many trainings with two gradients, recorded as one table."""
 
-import json
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..checkpoint import Blocks
 from ..data import DataConfig, Task, load
 from ..experiments import Outcome, Recordable, data_slug, generator
-from ..files import atomic
 from ..models import ModelConfig, build
 from ..noise import NoiseConfig, symmetric
 from ..observe import Row
@@ -135,13 +134,14 @@ class DualRuns(Recordable):
         """Train block by block; blocks that an interrupted run has finished are read."""
         self.validate()
         device = machine.resolve()
-        parts = data_folder(folder) / "checkpoints" / f"{self.slug}-{made_by or 'unnamed'}-{device.type}"
+        rounds = "-tf32" if machine.tf32 else ""
+        name = f"{self.slug}-{made_by or 'unnamed'}-{device.type}{rounds}"
+        kept = Blocks(data_folder(folder) / "checkpoints" / name)
         rows: list[Row] = []
         seconds, threads = 0.0, 1
         blocks = self.blocks()
-        paths = [parts / f"block{number}.json" for number in range(len(blocks))]
-        for block, path in zip(bar(blocks, self.slug[:-17], "block", progress), paths, strict=True):
-            done = _read(path) if resume else None
+        for number, block in enumerate(bar(blocks, self.slug[:-17], "block", progress)):
+            done = kept.read(number) if resume else None
             if done is None:
                 begun = time.perf_counter()
                 dual = start(self, block, device, folder)
@@ -150,24 +150,13 @@ class DualRuns(Recordable):
                     found = follow(dual, block, self.stages)
                 done = {"rows": found, "seconds": time.perf_counter() - begun}
                 if resume:
-                    with atomic(path) as part:
-                        part.write_text(json.dumps(done), encoding="utf-8")
+                    kept.write(number, done)
             rows += done["rows"]
             seconds += done["seconds"]
-        for path in paths if resume else ():
-            path.unlink(missing_ok=True)
-        if resume and parts.exists():
-            parts.rmdir()
+        if resume:
+            kept.discard()
         rows.sort(key=lambda row: (row["seed"], row["epoch"]))  # stable: members stay in their order
         return Outcome(rows, seconds, threads)
-
-
-def _read(path: Path) -> dict | None:
-    """A finished block; None for none, or one that is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from ..data import CLASS_NAMES, DIGITS, DataConfig, DataDamaged, DataUnavailable, Task, load, pixels
 from ..experiments import Measurement, generator
+from ..gradients import all_logits
 from ..models import ModelConfig, build
 from ..noise import NoisyLabels, from_transition, symmetric
 from ..observe import ObserveConfig, Observer, Row
@@ -147,8 +149,8 @@ def human_labels(name: str, folder: str | Path | None = None) -> tuple[np.ndarra
     """Features float32 [n, d] of images of CIFAR-10, their true labels int64 [n], those that people gave [n], places.
 
     ``name``: one of `SETS`. The places [n] are among the data set's training images. Raises DataUnavailable where one
-    of the two files is not in the data folder, and DataDamaged for one that cannot be read, or whose labels are not
-    those of the images of ``cifar10.npz``.
+    of the two files is not in the data folder, DataDamaged for one that is damaged, or whose labels are not those of
+    the images of ``cifar10.npz``, and OSError for one that cannot be read now.
     """
     where = data_folder(folder)
     people = _read(where, LABELS_FILE, (name,))[name].astype(np.int64)
@@ -164,8 +166,9 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
     path = folder / name
     if not path.exists():
         raise DataUnavailable(f"{name} is not in {folder}. Put it there, with {WHERE[name]}.")
+    content = BytesIO(path.read_bytes())  # an error here says nothing about what is in it
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+        with np.load(content, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
         raise DataDamaged(f"{path} is damaged ({error}); it holds {WHERE[name]}") from error
@@ -236,12 +239,11 @@ class HumanTraining(OnHumanLabels):
 
         def observe(network: torch.nn.Module) -> Row:
             row = observer(network)
-            with torch.no_grad():
-                for k, group in enumerate(groups):
-                    given = labels.given[group]
-                    shown = pixels(task.train_images[group], task.white)
-                    learnt = network(shown).argmax(1) == given if len(group) else given
-                    row |= {f"wrong_{k}": len(group), f"learnt_{k}": learnt.double().mean().item()}
+            for k, group in enumerate(groups):
+                given = labels.given[group]
+                shown = pixels(task.train_images[group], task.white)
+                learnt = all_logits(network, [shown]).argmax(1) == given if len(group) else given
+                row |= {f"wrong_{k}": len(group), f"learnt_{k}": learnt.double().mean().item()}
             return row
 
         machine = Machine(device.type)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from lib import records
 from lib.beyond import scans
 from lib.beyond.scans import DualPath, closed_loop, led_along, start
 from lib.beyond.two_gradients import DualConfig, Stage, follow
+from lib.checkpoint import Blocks, until_kept
 from lib.paths import ROOT
 from lib.press.verify import verify
 from lib.train import Machine
@@ -77,6 +79,56 @@ def test_a_damaged_block_is_made_anew(tmp_path):
     (parts / "block0.json").write_text('{"rows": [', encoding="utf-8")
     rows = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
     assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in run(SMALL).history]
+
+
+@pytest.mark.parametrize("content", ['{"rows": [', "null", "\x00"])
+def test_whatever_a_block_holds_the_scan_comes_to_its_end(content, tmp_path, capsys):
+    kept = Blocks(tmp_path / "one")
+    kept.write(0, {"rows": [1]})
+    assert kept.read(0) == {"rows": [1]}
+    (tmp_path / "one" / "block0.json").write_text(content, encoding="utf-8")
+    assert kept.read(0) is None
+    assert "block 0 of one was not used" in capsys.readouterr().out
+
+
+def test_what_a_kill_left_beside_the_blocks_goes_with_them(tmp_path):
+    parts = tmp_path / "checkpoints" / f"{SMALL.slug}-x-cpu"
+    parts.mkdir(parents=True)
+    (parts / ".part-abc.json").write_text("{", encoding="utf-8")
+    run(SMALL, folder=tmp_path, resume=True, made_by="x")
+    assert not parts.exists()
+
+
+def test_blocks_stay_until_the_result_is_on_disk(tmp_path, monkeypatch):
+    """A disk that fills up just when the record is written costs no training."""
+    with suppress(OSError), until_kept():
+        first = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
+        raise OSError("full")
+    monkeypatch.setattr(scans, "start", lambda *_: pytest.fail("it was there"))
+    with until_kept():
+        again = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
+    assert records.history_frame(again).equals(records.history_frame(first))
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_full_disk_costs_the_blocks_only(tmp_path, monkeypatch, capsys):
+    @contextmanager
+    def full(path):
+        raise OSError("no space left")
+        yield path
+
+    expected = run(SMALL).history
+    monkeypatch.setattr("lib.checkpoint.atomic", full)
+    found = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
+    assert [row["test_loss"] for row in found] == [row["test_loss"] for row in expected]
+    assert capsys.readouterr().out.count("no space left") == 1
+
+
+def test_numbers_rounded_as_tf32_are_not_gone_on_with_as_if_they_were_not(tmp_path):
+    with until_kept():
+        run(SMALL, folder=tmp_path, resume=True, made_by="x")
+        run(SMALL, folder=tmp_path, resume=True, made_by="x", machine=Machine("cpu", tf32=True))
+        assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_a_loop_goes_up_and_down_with_one_dwell():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from lib.data import DataDamaged, DataUnavailable
 from lib.experiments import as_dict, generator
@@ -111,6 +112,14 @@ def test_what_is_not_there_or_damaged_is_said(human_files, name):
         human_labels("random_label1", human_files)
 
 
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(human_files):
+    path = human_files / human.FEATURES_FILE
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        human_labels("random_label1", human_files)
+
+
 def test_labels_in_another_order_or_pickled_are_refused(human_files):
     path = human_files / human.LABELS_FILE
     with np.load(path) as file:
@@ -184,8 +193,10 @@ def test_the_judge_leans_to_labels_of_images_that_look_like_them(human_files):
     assert len(groups[0]) > 0
 
 
-def test_the_first_row_by_hand(human_files):
+@pytest.mark.parametrize("dropout", [0.0, 0.9])
+def test_the_first_row_by_hand(dropout, human_files, monkeypatch):
     """Errors of the network before any step, recomputed with numpy from its weights."""
+    monkeypatch.setattr("lib.suspects.human.build", lambda *given: build(*given).append(nn.Dropout(dropout)))
     seen, rows = MADE_UP.samples(human_files), MADE_UP.rows(CPU, human_files)
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     model = build(MADE_UP.model, (1, 1, 10), 10, generator(3, "weights"))
