@@ -153,6 +153,10 @@ def run(
     from .press import chapters as press
     from .site.ledger import summary
 
+    if record and profile == "smoke":
+        raise ValueError("at smoke nothing is recorded: name a larger profile by --profile, or leave --record out")
+    if script and output:
+        raise ValueError("--script writes no notebooks: leave --output out")
     wanted = press.jobs(
         chapters, profile, given, (output or BUILD / "runs" / profile).resolve(), "record" if record else ""
     )

@@ -58,9 +58,11 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".ipynb" and path.is_file():
         return path.resolve()
-    stem = name if path.name == name and path.suffix not in (".ipynb", ".py") else path.stem
+    own = f"the book's own chapters are: {', '.join([*names(), *singles()])}"
+    file = path.suffix in (".ipynb", ".py")
+    stem = path.stem if file or path.name != name else name
     if path.suffix == ".ipynb" and path.name != name and not path.resolve().is_relative_to(NOTEBOOKS):
-        raise ValueError(f"{name} is not there; the book's own chapters are: {', '.join([*names(), *singles()])}")
+        raise ValueError(f"{name} is not there; {own}")
     for chapter in names():
         number, _, rest = chapter.partition("_")
         if stem in (chapter, rest, number, number.lstrip("0")):
@@ -68,7 +70,7 @@ def find(name: str) -> Path:
     for single in singles():
         if stem == Path(single).stem:
             return NOTEBOOKS / f"{single}.ipynb"
-    raise ValueError(f"unknown chapter {name!r}; there are: {', '.join([*names(), *singles()])}")
+    raise ValueError(f"{name} is not there; {own}" if file else f"unknown chapter {name!r}; {own}")
 
 
 def check_parameters(chapter: str, namespace: Mapping[str, Any]) -> None:

@@ -353,7 +353,7 @@ def test_a_published_notebook_says_what_to_do_where_there_is_no_book(tmp_path):
 
 def test_chapters_are_found_by_number_name_or_file():
     assert find("2") == find("02") == find("binary_dynamics") == find("notebooks/02_binary_dynamics.ipynb")
-    with pytest.raises(ValueError, match="unknown chapter '99'; there are: 01_"):
+    with pytest.raises(ValueError, match="unknown chapter '99'; the book's own chapters are: 01_"):
         find("99")
 
 

@@ -32,7 +32,7 @@ def test_seeds_are_the_parameter_seed(tiny):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("notebook: nowhere\ngrid: {product: {x: [1]}}", "unknown chapter 'nowhere'; there are: 01_"),
+        ("notebook: nowhere\ngrid: {product: {x: [1]}}", "unknown chapter 'nowhere'; the book's own chapters are: 01_"),
         ("notebook: tiny.ipynb\ngrid: {product: {y: [1]}}", r"no parameter 'y'. It has:\n  x: float = 1.0  # a number"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: [1, much]}}", r"x cannot be 'much' \(str\)"),
         ("notebook: tiny.ipynb\ngrid: {product: {x: [1e-3]}}", "YAML reads 1e-3 as text: write 0.001"),
