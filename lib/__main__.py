@@ -73,7 +73,7 @@ def verb(name: str, *, anywhere: bool = False) -> Callable[[Callable[..., int | 
             if not anywhere and not in_the_book():
                 raise click.ClickException(
                     f"`{name}` needs the book's folder, with its notebooks and records. Clone the book and run "
-                    f"`python -m lib {name}` there; `suspects` and `sweep` work anywhere"
+                    f"`python -m lib {name}` there; `suspects`, `relabel` and `sweep` work anywhere"
                 )
             return body(*given, **options) or 0
 
@@ -282,7 +282,8 @@ def suspects(**options: object) -> None:
     Embeddings, columns of numbers, and what a pretrained network sees (--features, kept and gone on with where it was
     stopped) are judged without a training. Written into --out: suspects.csv (a row a sample, the most suspicious
     first), noise.json (noise rate and transition matrix, with intervals) and suspects.html (a gallery to look at,
-    filter and mark in; one file). Stop it at any moment: the same command goes on from where it was.
+    filter and mark in; one file). Stop it at any moment: the same command goes on from where it was. The verb
+    `relabel` puts what was marked into the labels.
 
     \b
     examples:
@@ -295,6 +296,24 @@ def suspects(**options: object) -> None:
     from .suspects.command import find_suspects
 
     find_suspects(**options)
+
+
+@verb("relabel", anywhere=True)
+@click.argument("decisions", type=PATH)
+@click.option(
+    "--suspects", type=PATH, default=Path("suspects"), show_default=True, metavar="DIR", help="What `suspects` wrote."
+)
+@click.option("--out", type=PATH, metavar="FILE", help="A .csv (default: labels.csv in that folder).")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def relabel(**options: object) -> None:
+    """Correct your labels by what you marked in the gallery. DECISIONS is the decisions.csv that it gave.
+
+    Written are all samples and their labels. A label marked as wrong becomes the suggested one; where none was
+    suggested, the sample is left out.
+    """
+    from .suspects.command import relabel
+
+    relabel(**options)
 
 
 @verb("parameters", anywhere=True)

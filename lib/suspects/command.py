@@ -1,4 +1,4 @@
-"""From a reader's files to table, noise and gallery: what the verb ``suspects`` of the command line does."""
+"""The verbs ``suspects`` and ``relabel``: from files to table, noise and gallery, and from marks to labels."""
 
 import sys
 import tempfile
@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 
+from ..files import atomic
 from ..train import Machine
+from ..words import count
+from .cleaned import cleaned_labels
 from .columns import from_texts
 from .early_stop import Recipe
 from .features import asks_for_training, judge_features
@@ -19,7 +23,7 @@ from .probabilities import judge_probabilities
 from .read import Labelled
 from .report import Suspects
 from .sources import read_samples
-from .tables import TABLES
+from .tables import TABLES, read_table
 from .tangents import TAIL
 
 
@@ -114,6 +118,44 @@ def find_suspects(
     checkpoint.unlink(missing_ok=True)
     tell(f"table: {paths[0]}\nnoise: {paths[1]}")
     return found
+
+
+def relabel(
+    decisions: str | Path,
+    *,
+    suspects: str | Path = "suspects",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    tell: Callable[[str], object] = print_line,
+) -> pd.Series:
+    """Write the labels of all samples, corrected by the gallery's marks, as `cleaned_labels` gives them.
+
+    ``decisions``: the gallery's ``decisions.csv``. ``suspects``: the folder that `find_suspects` wrote. ``out``: a
+    .csv with the columns ``index`` and ``label`` (None: ``labels.csv`` in that folder). ``tell`` gets what is said.
+
+    Raises FileNotFoundError for files that are not there, and ValueError for an ``out`` that would be replaced without
+    ``overwrite``, or is no .csv, and for what `cleaned_labels` refuses.
+    """
+    table, decisions, out = Path(suspects) / "suspects.csv", Path(decisions), Path(out or Path(suspects) / "labels.csv")
+    if not table.is_file():
+        raise FileNotFoundError(f"{table} is not there: name the folder that `suspects` wrote by --suspects")
+    if not decisions.is_file():
+        raise FileNotFoundError(f"{decisions} is not there: it is what *Download marks* in the gallery gives")
+    if out.suffix.lower() != ".csv":
+        raise ValueError(f"{out}: labels are written as a .csv")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} would be replaced: say --overwrite, or name another --out")
+    marks = read_table(decisions)
+    labels = cleaned_labels(table, marks)
+    wrong = marks["decision"] == "wrong"
+    unknown = int((wrong & (marks["predicted_label"] == marks["given_label"])).sum())
+    with atomic(out) as part:
+        labels.to_csv(part, index_label="index", encoding="utf-8")
+    tell(
+        f"{count(len(labels), 'label')}: {int(wrong.sum()) - unknown} changed, {int((~wrong).sum())} looked at and "
+        f"kept; left out: {count(unknown, 'sample')}, wrong without a suggestion\nlabels: {out}"
+    )
+    return labels
 
 
 def _pretrained(

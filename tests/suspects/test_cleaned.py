@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.__main__ import main
 from lib.suspects import cleaned, from_arrays, from_table
 from lib.suspects.cleaned import cleaned_labels
 from lib.suspects.gallery import write_gallery
@@ -116,3 +117,43 @@ def test_names_are_found_whatever_ends_their_lines():
     table = TABLE.set_axis(["1: Good\r\nthing", "2: a\rb", "3", "4"])
     marks = MARKS.assign(index=["2: a\nb", "3", "4"])
     assert cleaned_labels(table, marks).to_dict() == {"1: Good\r\nthing": "1", "2: a\rb": "1", "3": "1"}
+
+
+@pytest.fixture
+def marked(tmp_path):
+    TABLE.to_csv(tmp_path / "suspects.csv")
+    MARKS.to_csv(tmp_path / "decisions.csv", index=False)
+    return ["relabel", str(tmp_path / "decisions.csv"), "--suspects", str(tmp_path)]
+
+
+def test_the_command_writes_what_the_marks_say(marked, tmp_path, capsys):
+    assert main(marked) == 0
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8").split() == ["index,label", "10,1", "11,1", "12,1"]
+    said = capsys.readouterr().out
+    assert "3 labels: 1 changed, 1 looked at and kept; left out: 1 sample" in said
+    assert str(tmp_path / "labels.csv") in said
+
+
+def test_the_command_replaces_nothing_unasked(marked, tmp_path, capsys):
+    before = (tmp_path / "decisions.csv").read_bytes()
+    assert main([*marked, "--out", str(tmp_path / "decisions.csv")]) == 1
+    assert "would be replaced: say --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "decisions.csv").read_bytes() == before
+    assert main([*marked, "--out", str(tmp_path / "new" / "mine.csv")]) == 0
+    assert main([*marked, "--out", str(tmp_path / "new" / "mine.csv"), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"--suspects": "nowhere"}, "name the folder that `suspects` wrote by --suspects"),
+        ({"decisions": "nowhere.csv"}, "it is what *Download marks* in the gallery gives"),
+        ({"--out": "labels.parquet"}, "labels are written as a .csv"),
+    ],
+)
+def test_the_command_says_what_is_missing(changed, says, marked, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"decisions": marked[1], "--suspects": str(tmp_path)} | changed
+    options = [part for name, value in given.items() if name != "decisions" for part in (name, value)]
+    assert main(["relabel", given["decisions"], *options]) == 1
+    assert says in capsys.readouterr().err
