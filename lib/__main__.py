@@ -153,8 +153,8 @@ def run(
     from .press import chapters as press
     from .site.ledger import summary
 
-    if record and profile == "smoke":
-        raise ValueError("at smoke nothing is recorded: name a larger profile by --profile, or leave --record out")
+    if record and profile in ("smoke", "best"):
+        raise ValueError("at smoke nothing is recorded, and best trains at smoke: name another profile by --profile")
     if script and output:
         raise ValueError("--script writes no notebooks: leave --output out")
     wanted = press.jobs(

@@ -101,7 +101,7 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Delete the file: the run is done. Within `until_kept` it stays until that has ended without an error."""
-        _discard(self.path)
+        _when_kept(lambda: self.path.unlink(missing_ok=True))
 
 
 class Blocks:
@@ -114,16 +114,19 @@ class Blocks:
         self.folder = Path(folder)
         self._complained = False
 
-    def read(self, number: int) -> dict[str, Any] | None:
-        """A finished block; None for none, and for one that is damaged. OSError where it cannot be read now."""
+    def read(self, number: int, needed: Iterable[str] = ()) -> dict[str, Any] | None:
+        """A finished block, with at least the entries ``needed``; None for none, and for one that is damaged.
+
+        OSError where it cannot be read now.
+        """
         try:
             block = json.loads(self._path(number).read_text(encoding="utf-8"))
-            if not isinstance(block, dict):
-                raise ValueError("it holds no block")
+            if not isinstance(block, dict) or set(needed) - block.keys():
+                raise ValueError("it holds no block of such a run")
             return block
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             say(f"block {number} of {self.folder.name} was not used ({error}); it is run anew")
             return None
 
@@ -139,28 +142,24 @@ class Blocks:
 
     def discard(self) -> None:
         """Delete all of them, and what a kill left beside them, when `Checkpoint.discard` deletes its file."""
-        _discard(self.folder)
+        # a run's result is kept, whatever stays of how it came about
+        _when_kept(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _path(self, number: int) -> Path:
         return self.folder / f"block{number}.json"
 
 
-def _discard(path: Path) -> None:
+_waiting: ContextVar[list[Callable[[], None]] | None] = ContextVar(
+    "what deletes the checkpoints of runs whose results are not on disk", default=None
+)
+
+
+def _when_kept(delete: Callable[[], None]) -> None:
     waiting = _waiting.get()
     if waiting is None:
-        _delete(path)
+        delete()
     else:
-        waiting.append(path)
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)  # a run's result is kept, whatever stays of how it came about
-    else:
-        path.unlink(missing_ok=True)
-
-
-_waiting: ContextVar[list[Path] | None] = ContextVar("checkpoints of runs whose results are not on disk", default=None)
+        waiting.append(delete)
 
 
 @contextmanager
@@ -169,10 +168,10 @@ def until_kept() -> Iterator[None]:
 
     If it raises or is killed before, as on a full disk, the checkpoints stay, and the next run goes on from them.
     """
-    token = _waiting.set(paths := [])
+    token = _waiting.set(waiting := [])
     try:
         yield
     finally:
         _waiting.reset(token)
-    for path in paths:
-        _delete(path)
+    for delete in waiting:
+        delete()

@@ -42,7 +42,8 @@ def test_importing_lib_needs_nothing_heavy():
     [
         (["run", "99"], "unknown chapter '99'"),
         (["run", "mine.ipynb"], "mine.ipynb is not there; the book's own chapters are: "),
-        (["run", "2", "--record"], "at smoke nothing is recorded: name a larger profile by --profile"),
+        (["run", "2", "--record"], "at smoke nothing is recorded"),
+        (["run", "2", "--record", "--profile", "best"], "best trains at smoke: name another profile by --profile"),
         (["run", "2", "--script", "--output", "out"], "--script writes no notebooks: leave --output out"),
         (["run", "2", "-p", "nose_rate", "0.2"], "no parameter 'nose_rate'"),
         (["run", "2", "-p", "noise_rate", "much"], "noise_rate cannot be 'much'"),

@@ -141,18 +141,18 @@ class DualRuns(Recordable):
         seconds, threads = 0.0, 1
         blocks = self.blocks()
         for number, block in enumerate(bar(blocks, self.slug[:-17], "block", progress)):
-            done = kept.read(number) if resume else None
+            done = kept.read(number, ("rows", "seconds", "threads")) if resume else None
             if done is None:
                 begun = time.perf_counter()
                 dual = start(self, block, device, folder)
                 work = self.dual.batch_size * len(block)
                 with machine.cpu_threads(dual.module, work if not self.alone else self.dual.batch_size, 256) as threads:
                     found = follow(dual, block, self.stages)
-                done = {"rows": found, "seconds": time.perf_counter() - begun}
+                done = {"rows": found, "seconds": time.perf_counter() - begun, "threads": threads}
                 if resume:
                     kept.write(number, done)
             rows += done["rows"]
-            seconds += done["seconds"]
+            seconds, threads = seconds + done["seconds"], done["threads"]
         if resume:
             kept.discard()
         rows.sort(key=lambda row: (row["seed"], row["epoch"]))  # stable: members stay in their order

@@ -62,7 +62,7 @@ def find(name: str) -> Path:
     file = path.suffix in (".ipynb", ".py")
     stem = path.stem if file or path.name != name else name
     if path.suffix == ".ipynb" and path.name != name and not path.resolve().is_relative_to(NOTEBOOKS):
-        raise ValueError(f"{name} is not there; {own}")
+        raise ValueError(f"{name} is {'no notebook' if path.exists() else 'not there'}; {own}")
     for chapter in names():
         number, _, rest = chapter.partition("_")
         if stem in (chapter, rest, number, number.lstrip("0")):
@@ -70,7 +70,11 @@ def find(name: str) -> Path:
     for single in singles():
         if stem == Path(single).stem:
             return NOTEBOOKS / f"{single}.ipynb"
-    raise ValueError(f"{name} is not there; {own}" if file else f"unknown chapter {name!r}; {own}")
+    raise ValueError(
+        f"{name} is {'no notebook' if path.exists() else 'not there'}; {own}"
+        if file
+        else f"unknown chapter {name!r}; {own}"
+    )
 
 
 def check_parameters(chapter: str, namespace: Mapping[str, Any]) -> None:

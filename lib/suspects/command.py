@@ -18,7 +18,7 @@ from .early_stop import Recipe
 from .features import asks_for_training, judge_features
 from .gallery import LIMIT, write_gallery
 from .judgement import judge
-from .pretrained import SENTENCES, Extractor, check_network, extracted, image_network, text_network
+from .pretrained import SENTENCES, Extractor, check_network, check_texts, extracted, image_network, text_network
 from .probabilities import judge_probabilities
 from .read import Labelled
 from .report import Suspects
@@ -170,6 +170,7 @@ def _pretrained(
     if text_column:
         if source.suffix.lower() not in TABLES:
             raise ValueError(f"a text column is one of a .csv, .tsv or .parquet table; {source} is none")
+        check_texts()
         return lambda: text_network(features or SENTENCES, device)
     if not features:
         return None

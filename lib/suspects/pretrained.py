@@ -6,14 +6,16 @@ another run on the same samples reads them. The file's name holds a hash of the 
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from ..gradients import eval_mode
@@ -51,9 +53,7 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
         raise ValueError(
             f"the weights of {name} cannot be fetched ({error}): name a file of them by --weights"
         ) from error
-    head = _head(model)
-    if head is None:
-        raise ValueError(f"{name} does not end in a linear layer: its features are not known")
+    head = _check_head(model, name)
     if state is not None:
         _load(model, state, name, Path(weights))
     side, scale = _only_side(model) or SIDE, scale_of(name, model)
@@ -73,7 +73,10 @@ def image_network(name: str, weights: str | Path | None = None, device: str = "c
 
 
 def check_network(name: str) -> None:
-    """Raise ValueError for a network that there is not, or whose library is not installed; nothing is fetched."""
+    """Raise ValueError for a network that there is not, or does not end in a linear layer; nothing is fetched.
+
+    So too where its library is not installed.
+    """
     if name.startswith("timm/"):
         try:
             import timm
@@ -89,17 +92,34 @@ def check_network(name: str) -> None:
     known = models.list_models(module=models)
     if name not in known:
         raise ValueError(f"torchvision has no network {name!r}; there are: {', '.join(known)} (timm's as timm/NAME)")
+    with (
+        suppress(RuntimeError, NotImplementedError),
+        torch.device("meta"),
+    ):  # no weights; what it cannot make is let pass
+        _check_head(models.get_model(name, weights=None), name)
+
+
+def _check_head(model: nn.Module, name: str) -> tuple[str, nn.Linear]:
+    head = _head(model)
+    if head is None:
+        raise ValueError(f"{name} does not end in a linear layer: its features are not known")
+    return head
+
+
+def check_texts() -> None:
+    """Raise ValueError where sentence-transformers is not installed."""
+    if find_spec("sentence_transformers") is None:
+        raise ValueError(
+            "texts are turned into features by sentence-transformers, which is not installed: "
+            "pip install sentence-transformers, or bring embeddings"
+        )
 
 
 def text_network(name: str = SENTENCES, device: str = "cpu") -> Extractor:
     """A model of sentence-transformers, by name or folder. ValueError where that is not installed, or has none such."""
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise ValueError(
-            "texts are turned into features by sentence-transformers, which is not installed: "
-            "pip install sentence-transformers, or bring embeddings"
-        ) from error
+    check_texts()
+    from sentence_transformers import SentenceTransformer
+
     try:
         model = SentenceTransformer(name, device=device)
     except (OSError, ValueError) as error:
@@ -143,7 +163,7 @@ def extracted(samples: Tensor | Sequence[str], by: Extractor, folder: Path, *, p
     folder.mkdir(parents=True, exist_ok=True)
     first = by.features(samples[:1]).astype(np.float32)
     width, n = first.shape[1], len(samples)
-    with FileLock(path.with_name(f".{path.stem}.lock")):
+    with _alone(path.with_name(f".{path.stem}.lock")):
         done = _whole_rows(path, width, n, first)
         if 0 < done < n:
             say(f"going on after {done} of {count(n, 'sample')}: {path}")
@@ -153,6 +173,23 @@ def extracted(samples: Tensor | Sequence[str], by: Extractor, folder: Path, *, p
                 file.write(np.ascontiguousarray(rows, dtype=np.float32).tobytes())
                 file.flush()
         return np.fromfile(path, dtype=np.float32).reshape(n, width)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock; where a file system has none, go on without."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another process computes these features: waiting for it")
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        say(f"{path.parent} has no locks ({error}): let no other process compute these features")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _whole_rows(path: Path, width: int, most: int, first: np.ndarray) -> int:

@@ -73,22 +73,21 @@ def test_a_killed_scan_loses_no_block_and_does_none_twice(tmp_path, monkeypatch)
     assert not parts.exists()
 
 
-def test_a_damaged_block_is_made_anew(tmp_path):
+@pytest.mark.parametrize("content", ['{"rows": [', "null", "\x00", "{}", "[" * 100_000])
+def test_a_damaged_block_is_made_anew(content, tmp_path, capsys):
     parts = tmp_path / "checkpoints" / f"{SMALL.slug}-x-cpu"
     parts.mkdir(parents=True)
-    (parts / "block0.json").write_text('{"rows": [', encoding="utf-8")
+    (parts / "block0.json").write_text(content, encoding="utf-8")
     rows = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
+    assert "block 0 of " in capsys.readouterr().out
     assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in run(SMALL).history]
 
 
-@pytest.mark.parametrize("content", ['{"rows": [', "null", "\x00"])
-def test_whatever_a_block_holds_the_scan_comes_to_its_end(content, tmp_path, capsys):
+def test_a_block_is_read_as_it_was_written(tmp_path):
     kept = Blocks(tmp_path / "one")
-    kept.write(0, {"rows": [1]})
-    assert kept.read(0) == {"rows": [1]}
-    (tmp_path / "one" / "block0.json").write_text(content, encoding="utf-8")
     assert kept.read(0) is None
-    assert "block 0 of one was not used" in capsys.readouterr().out
+    kept.write(0, {"rows": [1]})
+    assert kept.read(0, ("rows",)) == {"rows": [1]}
 
 
 def test_what_a_kill_left_beside_the_blocks_goes_with_them(tmp_path):
@@ -102,12 +101,13 @@ def test_what_a_kill_left_beside_the_blocks_goes_with_them(tmp_path):
 def test_blocks_stay_until_the_result_is_on_disk(tmp_path, monkeypatch):
     """A disk that fills up just when the record is written costs no training."""
     with suppress(OSError), until_kept():
-        first = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
+        first = run(SMALL, folder=tmp_path, resume=True, made_by="x", machine=Machine("cpu", threads=2))
         raise OSError("full")
     monkeypatch.setattr(scans, "start", lambda *_: pytest.fail("it was there"))
     with until_kept():
-        again = run(SMALL, folder=tmp_path, resume=True, made_by="x").history
-    assert records.history_frame(again).equals(records.history_frame(first))
+        again = run(SMALL, folder=tmp_path, resume=True, made_by="x")
+    assert records.history_frame(again.history).equals(records.history_frame(first.history))
+    assert (again.threads, again.seconds) == (first.threads, first.seconds) == (2, first.seconds)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 

@@ -1,6 +1,8 @@
 """Features of a pretrained network: by name, by file, kept as they come."""
 
+import errno
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -114,6 +116,33 @@ def test_two_that_want_the_same_features_at_once_both_get_them(tmp_path):
             np.testing.assert_array_equal(found, mean_colours(IMAGES))
 
 
+def test_who_waits_for_another_process_says_so(tmp_path, capsys):
+    name = tmp_path / ".features.lock"
+    begun = threading.Event()
+
+    def hold():
+        with pretrained._alone(name):
+            begun.set()
+            time.sleep(0.3)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        begun.wait()
+        with pretrained._alone(name):
+            held.result()
+    assert "another process computes these features: waiting for it" in capsys.readouterr().out
+
+
+def test_where_there_are_no_locks_features_are_computed_all_the_same(tmp_path, monkeypatch, capsys):
+    def none(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pretrained.FileLock, "acquire", none)
+    network = pretrained.Extractor("a", "b", mean_colours)
+    np.testing.assert_array_equal(pretrained.extracted(IMAGES, network, tmp_path, progress=False), mean_colours(IMAGES))
+    assert "has no locks" in capsys.readouterr().out
+
+
 def test_rows_beyond_the_last_sample_are_cut_off(tmp_path):
     network = pretrained.Extractor("a", "b", mean_colours)
     pretrained.extracted(IMAGES, network, tmp_path, progress=False)
@@ -136,6 +165,7 @@ def test_weights_of_any_type_tell_networks_apart():
         ("resnet1", None, "no network 'resnet1'; there are: .*resnet18"),
         ("timm/anything", None, "needs timm, which is not installed"),
         ("squeezenet1_0", {"a": torch.ones(1)}, "does not end in a linear layer"),
+        ("squeezenet1_0", None, "does not end in a linear layer"),
         (NETWORK, {"a": torch.ones(1)}, "not those of mnasnet0_5"),
         (NETWORK, [1], "no weights by name"),
         (NETWORK, b"text", "no file of weights"),
@@ -169,9 +199,8 @@ def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch):
         pretrained.image_network(NETWORK)
 
 
-def test_texts_ask_for_what_is_not_installed(tmp_path, monkeypatch):
+def test_texts_ask_for_what_is_not_installed_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    (tmp_path / "a.csv").write_text("words,label\na,1\nb,2\n", encoding="utf-8")
     with pytest.raises(ValueError, match="pip install sentence-transformers"):
         find_suspects(tmp_path / "a.csv", out=tmp_path / "out", text_column="words", tell=str)
 
@@ -201,6 +230,7 @@ def test_nothing_is_fetched_for_a_source_that_is_not_there_or_needs_no_network(t
     fetched = []
     monkeypatch.setattr("lib.suspects.command.image_network", lambda *_: fetched.append("images"))
     monkeypatch.setattr("lib.suspects.command.text_network", lambda *_: fetched.append("texts"))
+    monkeypatch.setattr("lib.suspects.command.check_texts", lambda: None)
     np.savez(tmp_path / "a.npz", embeddings=np.eye(6), labels=np.arange(6) % 2)
     (tmp_path / "a.csv").write_text("words,label\na,1\n", encoding="utf-8")
     ways = {"out": tmp_path / "out", "tell": str}
@@ -222,6 +252,7 @@ def test_texts_become_features(tmp_path, monkeypatch):
         return np.array([[float(word in text) for word in words] for text in texts], np.float32)
 
     monkeypatch.setattr("lib.suspects.command.text_network", lambda *_: pretrained.Extractor("words", "0", vectors))
+    monkeypatch.setattr("lib.suspects.command.check_texts", lambda: None)
     found = find_suspects(tmp_path / "a.csv", out=tmp_path / "out", text_column="words", tell=str)
     worst = found.table.sort_values("label_quality").iloc[0]
     assert worst.name == "60: good thing"
