@@ -303,13 +303,27 @@ def suspects(**options: object) -> None:
 @click.option(
     "--suspects", type=PATH, default=Path("suspects"), show_default=True, metavar="DIR", help="What `suspects` wrote."
 )
-@click.option("--out", type=PATH, metavar="FILE", help="A .csv (default: labels.csv in that folder).")
+@click.option("--table", type=PATH, metavar="FILE", help="That was judged: to be written anew, with these labels.")
+@click.option("--label-column", metavar="NAME", default="label", show_default=True, help="Of that table.")
+@click.option(
+    "--image-column", metavar="NAME", default="image", show_default=True, help="Of that table, if it has one."
+)
+@click.option(
+    "--out", type=PATH, metavar="FILE",
+    help="(default: labels.csv in the folder of suspects, or TABLE-relabelled beside the table)",
+)  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 def relabel(**options: object) -> None:
     """Correct your labels by what you marked in the gallery. DECISIONS is the decisions.csv that it gave.
 
-    Written are all samples and their labels. A label marked as wrong becomes the suggested one; where none was
-    suggested, the sample is left out.
+    A label marked as wrong becomes the suggested one; where none was suggested, the sample is left out. Written is
+    the table of yours that was judged (--table), or else a table of all samples and their labels.
+
+    \b
+    examples:
+    python -m lib relabel decisions.csv --table reviews.csv --label-column stars
+    python -m lib relabel decisions.csv             of a folder of images: labels.csv, judged again by
+    python -m lib suspects suspects/labels.csv --image-column index --root photographs/ --out again
     """
     from .suspects.command import relabel
 

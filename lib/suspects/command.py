@@ -12,7 +12,7 @@ import torch
 from ..files import atomic
 from ..train import Machine
 from ..words import count
-from .cleaned import cleaned_labels
+from .cleaned import cleaned_labels, read_marks, relabelled
 from .columns import from_texts
 from .early_stop import Recipe
 from .features import asks_for_training, judge_features
@@ -124,38 +124,66 @@ def relabel(
     decisions: str | Path,
     *,
     suspects: str | Path = "suspects",
+    table: str | Path | None = None,
+    label_column: str = "label",
+    image_column: str = "image",
     out: str | Path | None = None,
     overwrite: bool = False,
     tell: Callable[[str], object] = print_line,
-) -> pd.Series:
-    """Write the labels of all samples, corrected by the gallery's marks, as `cleaned_labels` gives them.
+) -> pd.DataFrame:
+    """Write labels that are corrected by the gallery's marks; gives the table that was written.
 
-    ``decisions``: the gallery's ``decisions.csv``. ``suspects``: the folder that `find_suspects` wrote. ``out``: a
-    .csv with the columns ``index`` and ``label`` (None: ``labels.csv`` in that folder). ``tell`` gets what is said.
+    ``decisions``: the gallery's ``decisions.csv``. ``suspects``: the folder that `find_suspects` wrote. ``table``: the
+    .csv, .tsv or .parquet that was judged, to be written anew with its labels corrected (`relabelled`); None: written
+    are the columns ``index`` and ``label`` (`cleaned_labels`). ``out``: where to (None: ``labels.csv`` in the folder
+    of suspects, or the table's name with "-relabelled", beside it). ``tell`` gets what is said.
 
     Raises FileNotFoundError for files that are not there, and ValueError for an ``out`` that would be replaced without
-    ``overwrite``, or is no .csv, and for what `cleaned_labels` refuses.
+    ``overwrite``, or is one of the files that are read, and for what the two functions refuse.
     """
-    table, decisions, out = Path(suspects) / "suspects.csv", Path(decisions), Path(out or Path(suspects) / "labels.csv")
-    if not table.is_file():
-        raise FileNotFoundError(f"{table} is not there: name the folder that `suspects` wrote by --suspects")
-    if not decisions.is_file():
-        raise FileNotFoundError(f"{decisions} is not there: it is what *Download marks* in the gallery gives")
-    if out.suffix.lower() != ".csv":
-        raise ValueError(f"{out}: labels are written as a .csv")
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} would be replaced: say --overwrite, or name another --out")
-    marks = read_table(decisions)
-    labels = cleaned_labels(table, marks)
+    judged, decisions = Path(suspects) / "suspects.csv", Path(decisions)
+    table = None if table is None else Path(table)
+    default = Path(suspects) / "labels.csv" if table is None else table.with_stem(f"{table.stem}-relabelled")
+    out = default if out is None else Path(out)
+    _check_files(judged, decisions, table, out, overwrite)
+    marks = read_marks(decisions)
+    labels = cleaned_labels(judged, marks)  # refuses marks of other suspects
+    if table is None:
+        written = labels.rename_axis("index").reset_index()
+    else:
+        written = relabelled(read_table(table), marks, label_column, image_column)
+    if written.empty:
+        raise ValueError("every sample was marked as wrong without a suggestion: no label would be left")
+    with atomic(out) as part:
+        if out.suffix.lower() == ".parquet":
+            written.to_parquet(part)
+        else:
+            written.to_csv(part, sep=TABLES[out.suffix.lower()], index=False, encoding="utf-8")
     wrong = marks["decision"] == "wrong"
     unknown = int((wrong & (marks["predicted_label"] == marks["given_label"])).sum())
-    with atomic(out) as part:
-        labels.to_csv(part, index_label="index", encoding="utf-8")
     tell(
-        f"{count(len(labels), 'label')}: {int(wrong.sum()) - unknown} changed, {int((~wrong).sum())} looked at and "
+        f"{count(len(written), 'label')}: {int(wrong.sum()) - unknown} changed, {int((~wrong).sum())} looked at and "
         f"kept; left out: {count(unknown, 'sample')}, wrong without a suggestion\nlabels: {out}"
     )
-    return labels
+    return written
+
+
+def _check_files(judged: Path, decisions: Path, table: Path | None, out: Path, overwrite: bool) -> None:
+    """Raise FileNotFoundError and ValueError as `relabel` says."""
+    for path, hint in (
+        (judged, "name the folder that `suspects` wrote by --suspects"),
+        (decisions, "it is what *Download marks* in the gallery gives"),
+        *([] if table is None else [(table, "--table names the table that was judged")]),
+    ):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is {'no file' if path.exists() else 'not there'}: {hint}")
+        if out.resolve() == path.resolve():
+            raise ValueError(f"{out} is what is read: name another --out")
+    for path in (out, *([] if table is None else [table])):
+        if path.suffix.lower() not in TABLES:
+            raise ValueError(f"{path}: tables are {', '.join(TABLES)}")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} would be replaced: say --overwrite, or name another --out")
 
 
 def _pretrained(

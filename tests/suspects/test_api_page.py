@@ -25,7 +25,8 @@ def test_all_that_is_public_is_shown_once():
 def test_every_column_of_the_table_is_explained():
     page = (ROOT / "book" / "using.md").read_text(encoding="utf-8")
     section = page.split("(columns-of-suspects)=")[1].split("(by-features)=")[0]
-    explained = re.findall(r"^\| `(\w+)` \|", section, re.M)
+    index, *explained = re.findall(r"^\| `(\w+)` \|", section, re.M)
+    assert index == "index"
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 30)
     numbers = (rng.standard_normal((60, 4)) + 2 * labels[:, None]).astype(np.float32)

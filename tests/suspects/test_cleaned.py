@@ -93,8 +93,11 @@ def test_samples_of_several_names_have_one_in_files_and_pages(tmp_path):
     ("change", "says"),
     [
         ({"decision": "maybe"}, "wrong or fine, not maybe"),
-        ({"index": "99"}, "3 decisions are on samples that the table has not: 99"),
+        ({"index": ["97", "98", "99"]}, "3 decisions are on samples that the table has not: 97, 98, 99"),
         ({"given_label": "3"}, "3 decisions are on other labels than the table's"),
+        ({"index": "11", "given_label": "2"}, "samples are marked in two ways: 11"),
+        ({"predicted_label": ""}, "suggested are labels that are no classes of the table: "),
+        ({"predicted_label": "7"}, "suggested are labels that are no classes of the table: 7"),
     ],
 )
 def test_marks_of_something_else_are_refused(change, says):
@@ -135,10 +138,10 @@ def test_the_command_writes_what_the_marks_say(marked, tmp_path, capsys):
 
 
 def test_the_command_replaces_nothing_unasked(marked, tmp_path, capsys):
-    before = (tmp_path / "decisions.csv").read_bytes()
-    assert main([*marked, "--out", str(tmp_path / "decisions.csv")]) == 1
+    (tmp_path / "labels.csv").write_text("mine", encoding="utf-8")
+    assert main(marked) == 1
     assert "would be replaced: say --overwrite" in capsys.readouterr().err
-    assert (tmp_path / "decisions.csv").read_bytes() == before
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8") == "mine"
     assert main([*marked, "--out", str(tmp_path / "new" / "mine.csv")]) == 0
     assert main([*marked, "--out", str(tmp_path / "new" / "mine.csv"), "--overwrite"]) == 0
 
@@ -148,12 +151,77 @@ def test_the_command_replaces_nothing_unasked(marked, tmp_path, capsys):
     [
         ({"--suspects": "nowhere"}, "name the folder that `suspects` wrote by --suspects"),
         ({"decisions": "nowhere.csv"}, "it is what *Download marks* in the gallery gives"),
-        ({"--out": "labels.parquet"}, "labels are written as a .csv"),
+        ({"--suspects": "photos"}, "suspects.csv is not there"),
+        ({"decisions": "photos"}, "photos is no file"),
+        ({"--out": "labels.txt"}, "tables are .csv, .tsv, .parquet"),
+        ({"--table": "mine.csv"}, "--table names the table that was judged"),
+        ({"--out": "suspects.csv", "--overwrite": None}, "is what is read: name another --out"),
+        ({"--out": "decisions.csv", "--overwrite": None}, "is what is read: name another --out"),
     ],
 )
 def test_the_command_says_what_is_missing(changed, says, marked, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"decisions": marked[1], "--suspects": str(tmp_path)} | changed
-    options = [part for name, value in given.items() if name != "decisions" for part in (name, value)]
+    (tmp_path / "photos").mkdir()
+    options = [part for name, value in given.items() if name != "decisions" for part in (name, value) if part]
     assert main(["relabel", given["decisions"], *options]) == 1
     assert says in capsys.readouterr().err
+
+
+ROWS = pd.DataFrame({"text": ["good", "bad, bad", "fair", "fine"], "stars": [5, 5, 5, 1], "n": [1.5, 2.5, 3.5, 4.5]})
+OF_ROWS = pd.DataFrame(
+    {"given_label": ["5", "1", "5"], "predicted_label": ["1", "1", "5"], "decision": ["wrong", "wrong", "fine"]}
+)
+
+
+@pytest.mark.parametrize(
+    "names", [["1", "3", "0"], ["1: bad, bad", "3: fine", "0: good"]], ids=["numbers of rows", "texts"]
+)
+@pytest.mark.parametrize("kind", [".csv", ".tsv", ".parquet"])
+def test_a_table_of_one_s_own_is_written_anew_with_its_labels_corrected(names, kind, tmp_path, capsys):
+    suspects = pd.DataFrame({"index": [*names, names[0].replace("1", "2")], "given_label": ["5", "1", "5", "5"]})
+    suspects.to_csv(tmp_path / "suspects.csv", index=False)
+    OF_ROWS.assign(index=names).to_csv(tmp_path / "decisions.csv", index=False)
+    mine = tmp_path / f"mine{kind}"
+    ROWS.to_parquet(mine) if kind == ".parquet" else ROWS.to_csv(
+        mine, index=False, sep={".csv": ",", ".tsv": "\t"}[kind]
+    )
+    given = ["relabel", str(tmp_path / "decisions.csv"), "--suspects", str(tmp_path), "--table", str(mine)]
+    assert main([*given, "--label-column", "stars"]) == 0
+    assert "3 labels: 1 changed, 1 looked at and kept; left out: 1 sample" in capsys.readouterr().out
+    made = tmp_path / f"mine-relabelled{kind}"
+    found = pd.read_parquet(made) if kind == ".parquet" else pd.read_csv(made, sep={".csv": ",", ".tsv": "\t"}[kind])
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), ROWS.assign(stars=[5, 1, 5, 1]).iloc[:3])
+
+
+def test_rows_of_images_are_found_by_their_paths():
+    table = pd.DataFrame({"image": ["b.png", "a.png", "b.png", "0"], "label": ["cat", "cat", "cat", "dog"]})
+    marks = cleaned.read_marks(
+        pd.DataFrame(
+            {
+                "index": ["a.png", "0"],
+                "given_label": ["cat", "dog"],
+                "predicted_label": "dog",
+                "decision": ["wrong", "fine"],
+            }
+        )
+    )
+    assert cleaned.relabelled(table, marks)["label"].tolist() == ["cat", "dog", "cat", "dog"]
+    with pytest.raises(ValueError, match="names of several rows are marked: b"):
+        cleaned.relabelled(table, marks.assign(index=["b.png", "0"]))
+    with pytest.raises(ValueError, match="the table has not all samples that are marked, as 'c'"):
+        cleaned.relabelled(table, marks.assign(index=["c", "0"]))
+    with pytest.raises(ValueError, match="2 decisions are on other labels than the table's"):
+        cleaned.relabelled(table, marks.assign(given_label="cow"))
+    with pytest.raises(ValueError, match="suggested are labels that the table has not: cow"):
+        cleaned.relabelled(table, marks.assign(predicted_label="cow"))
+    with pytest.raises(ValueError, match="no column 'class'"):
+        cleaned.relabelled(table, marks, "class")
+
+
+def test_nothing_is_written_where_no_label_would_be_left(marked, tmp_path, capsys):
+    all_gone = TABLE.reset_index().assign(predicted_label=TABLE["given_label"].tolist(), decision="wrong")
+    all_gone.to_csv(tmp_path / "decisions.csv", index=False)
+    assert main(marked) == 1
+    assert "no label would be left" in capsys.readouterr().err
+    assert not (tmp_path / "labels.csv").exists()
