@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -149,8 +148,8 @@ def human_labels(name: str, folder: str | Path | None = None) -> tuple[np.ndarra
     """Features float32 [n, d] of images of CIFAR-10, their true labels int64 [n], those that people gave [n], places.
 
     ``name``: one of `SETS`. The places [n] are among the data set's training images. Raises DataUnavailable where one
-    of the two files is not in the data folder, DataDamaged for one that is damaged, or whose labels are not those of
-    the images of ``cifar10.npz``, and OSError for one that cannot be read now.
+    of the two files is not in the data folder, and DataDamaged for one that cannot be read, or whose labels are not
+    those of the images of ``cifar10.npz``.
     """
     where = data_folder(folder)
     people = _read(where, LABELS_FILE, (name,))[name].astype(np.int64)
@@ -166,9 +165,8 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, np.ndarra
     path = folder / name
     if not path.exists():
         raise DataUnavailable(f"{name} is not in {folder}. Put it there, with {WHERE[name]}.")
-    content = BytesIO(path.read_bytes())  # an error here says nothing about what is in it
     try:
-        with np.load(content, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError) as error:
         raise DataDamaged(f"{path} is damaged ({error}); it holds {WHERE[name]}") from error

@@ -112,14 +112,6 @@ def test_what_is_not_there_or_damaged_is_said(human_files, name):
         human_labels("random_label1", human_files)
 
 
-def test_a_file_that_cannot_be_read_now_is_not_called_damaged(human_files):
-    path = human_files / human.FEATURES_FILE
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(IsADirectoryError):
-        human_labels("random_label1", human_files)
-
-
 def test_labels_in_another_order_or_pickled_are_refused(human_files):
     path = human_files / human.LABELS_FILE
     with np.load(path) as file:
