@@ -26,7 +26,6 @@ from torch import Tensor
 
 from ..data import CLASS_NAMES, DIGITS, DataConfig, DataDamaged, DataUnavailable, Task, load, pixels
 from ..experiments import Measurement, generator
-from ..gradients import all_logits
 from ..models import ModelConfig, build
 from ..noise import NoisyLabels, from_transition, symmetric
 from ..observe import ObserveConfig, Observer, Row
@@ -237,11 +236,12 @@ class HumanTraining(OnHumanLabels):
 
         def observe(network: torch.nn.Module) -> Row:
             row = observer(network)
-            for k, group in enumerate(groups):
-                given = labels.given[group]
-                shown = pixels(task.train_images[group], task.white)
-                learnt = all_logits(network, [shown]).argmax(1) == given if len(group) else given
-                row |= {f"wrong_{k}": len(group), f"learnt_{k}": learnt.double().mean().item()}
+            with torch.no_grad():
+                for k, group in enumerate(groups):
+                    given = labels.given[group]
+                    shown = pixels(task.train_images[group], task.white)
+                    learnt = network(shown).argmax(1) == given if len(group) else given
+                    row |= {f"wrong_{k}": len(group), f"learnt_{k}": learnt.double().mean().item()}
             return row
 
         machine = Machine(device.type)
