@@ -353,7 +353,10 @@ def parameters(chapter: str) -> None:
     help="That `wanted` and `make` look at.",
 )
 @click.option("--hours", type=float, help="`make` begins nothing that would take longer than from now until then.")
-def records(words: Sequence[str], epochs: int, profile: str, hours: float | None) -> int:
+@click.option(
+    "--before", default="", metavar="COMMIT", help="Of code that made a record: `verify` compares with that too."
+)
+def records(words: Sequence[str], epochs: int, profile: str, hours: float | None, before: str) -> int:
     """List recorded runs, or verify with today's code those whose names hold one of the KEYs.
 
     
@@ -364,7 +367,7 @@ def records(words: Sequence[str], epochs: int, profile: str, hours: float | None
     """
     from .press.recording import records_command
 
-    return records_command(words, epochs=epochs, profile=profile, hours=hours)
+    return records_command(words, epochs=epochs, profile=profile, hours=hours, before=before)
 
 
 @verb("data", anywhere=True)

@@ -2,6 +2,7 @@ import ast
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -25,7 +26,7 @@ from lib.paper.angles import BatchDirections, CircleAngles, PairAngles, StartAng
 from lib.paper.balanced import BalancedKernelMachine
 from lib.paper.kernels import KernelMachine
 from lib.paths import RECORDS, ROOT
-from lib.press.verify import verify
+from lib.press.verify import checkout, verify
 from lib.records import KINDS, RecordDamaged, Store, experiment_from, obtain, read_record, write_record
 from lib.runs import Runs
 from lib.train import Machine, TrainConfig, TrainingDiverged
@@ -422,6 +423,53 @@ def test_verify_finds_a_number_that_todays_code_does_not_give(trained, quick, tm
     assert not result.agrees
     assert result.worst.startswith("noisy_loss in row 2")
     assert not (tmp_path / "checks.json").exists()
+
+
+def test_numbers_of_another_processor_are_checked_against_the_code_that_made_them(
+    trained, quick, tmp_path, monkeypatch
+):
+    """The checkout is this one, as it is: its code gives what today's gives."""
+    path = tmp_path / "r.parquet"
+    history = trained.history.copy()
+    history.loc[2, "noisy_loss"] *= 1.02
+    write_record(path, history, trained.provenance)
+    monkeypatch.setattr("lib.runs.Run.state", "older code")  # here, not in the checkout
+    result = verify(path, before=ROOT)
+    assert result.agrees
+    assert "on this machine the code before gives exactly the same" in result.worst
+    assert quick.key in json.loads((tmp_path / "checks.json").read_text())
+
+
+def test_the_code_before_must_be_the_records_own(trained, tmp_path):
+    path = tmp_path / "r.parquet"
+    history = trained.history.copy()
+    history.loc[2, "noisy_loss"] *= 1.02
+    write_record(path, history, trained.provenance | {"identity": "0ld"})
+    result = verify(path, before=ROOT)
+    assert not result.agrees
+    assert "it was made or checked by code 0ld, which is not that commit's" in result.worst
+
+
+def test_the_code_before_must_give_todays_numbers(trained, tmp_path):
+    older = tmp_path / "older"
+    shutil.copytree(ROOT / "lib", older / "lib")
+    with (older / "lib" / "records.py").open("a", encoding="utf-8") as file:
+        file.write("\n_frame = history_frame\n\n\ndef history_frame(rows):\n    return _frame(rows) * 1.0000001\n")
+    path = tmp_path / "r.parquet"
+    history = trained.history.copy()
+    history.loc[2, "noisy_loss"] *= 1.02
+    write_record(path, history, trained.provenance)
+    result = verify(path, before=older)
+    assert not result.agrees
+    assert "on this machine the code before gives other numbers too" in result.worst
+
+
+def test_a_commit_is_checked_out_for_a_while():
+    with checkout("HEAD") as folder:
+        assert (folder / "lib" / "__main__.py").exists()
+    assert not folder.exists()
+    with pytest.raises(ValueError, match="no book at commit 'nowhere'"), checkout("nowhere"):
+        pass
 
 
 def test_a_record_of_the_book_is_verified_by_todays_code(tmp_path, real_data):

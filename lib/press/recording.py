@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..data import DataDamaged, DataUnavailable
@@ -10,16 +11,17 @@ from ..paths import RECORDS, data_folder
 from ..records import RecordDamaged, Store
 from ..words import count
 from .chapters import PROFILES, find, profiles
-from .verify import verify
+from .verify import checkout, verify
 from .wanted import make, unwanted, wanted
 
 
 def records_command(
-    words: Sequence[str] = (), *, epochs: int = 2, profile: str = "cpu", hours: float | None = None
+    words: Sequence[str] = (), *, epochs: int = 2, profile: str = "cpu", hours: float | None = None, before: str = ""
 ) -> int:
     """List, verify, or make what chapters want recorded, as the first of the words says; the exit status.
 
-    epochs: that `verify` trains anew. profile, hours: of `wanted` and `make`. ValueError for words that say nothing.
+    epochs, before (a commit): of `verify`. profile, hours: of `wanted` and `make`. ValueError for words that say
+    nothing.
     """
     if words == ("unwanted",):
         print("\n".join(path.name for path in unwanted()) or "every record is wanted by a chapter")
@@ -34,13 +36,14 @@ def records_command(
     if len(keys) == len(words) > 1:
         raise ValueError(f"say what to do with {', '.join(keys)}: list, verify, wanted, unwanted or make")
     found, failures = 0, 0
-    for folder in (RECORDS, data_folder() / "records"):
-        paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]
-        if paths:
-            print(f"{folder}:", flush=True)
-        for path in paths:
-            found += 1
-            failures += not (_verified(path, epochs) if verifies else _listed(path))
+    with checkout(before) if verifies and before else nullcontext() as older:
+        for folder in (RECORDS, data_folder() / "records"):
+            paths = [path for path in Store(folder).paths() if not keys or any(key in path.name for key in keys)]
+            if paths:
+                print(f"{folder}:", flush=True)
+            for path in paths:
+                found += 1
+                failures += not (_verified(path, epochs, older) if verifies else _listed(path))
     if not found:
         raise ValueError("no record fits" if keys else f"no records in {RECORDS} or {data_folder() / 'records'}")
     if verifies:
@@ -92,12 +95,15 @@ def _listed(path: Path) -> bool:
     return True
 
 
-def _verified(path: Path, epochs: int) -> bool:
+def _verified(path: Path, epochs: int, before: Path | None) -> bool:
     """Train the first epochs of a record anew and print the outcome; whether they agree."""
     try:
-        result = verify(path, epochs=epochs)
+        result = verify(path, epochs=epochs, before=before)
     except (RecordDamaged, DataUnavailable, DataDamaged, ValueError, OSError) as problem:
         print(f"  NOT CHECKED {path.stem}: {problem}")
         return False
-    print(f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}")
+    print(
+        f"  {'agrees ' if result.agrees else 'DIFFERS'} {path.stem}: {result.rows} rows; most in {result.worst}",
+        flush=True,
+    )
     return result.agrees

@@ -1,6 +1,11 @@
 """Do recorded numbers still come out of today's code? The first part of a record is run again and compared."""
 
-from collections.abc import Sequence
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..paths import ROOT
 from ..progress import say
 from ..provenance import device_name
 from ..records import Store, history_frame
@@ -32,14 +38,21 @@ class Verification:
 
 
 def verify(
-    path: Path, *, epochs: int = 2, machine: Machine = Machine(), folder: str | Path | None = None
+    path: Path,
+    *,
+    epochs: int = 2,
+    machine: Machine = Machine(),
+    folder: str | Path | None = None,
+    before: Path | None = None,
 ) -> Verification:
     """Run the first part of a record again; where they agree, note it as checked by today's code.
 
     The first part of a training is its first ``epochs``; `Recordable.short` says what it is of others.
 
-    Agreement: every number within ABSOLUTE + RELATIVE times its recorded
-    value. The record itself is never changed.
+    Agreement: every number within ABSOLUTE + RELATIVE times its recorded value. A training that small differences grow
+    in may miss that on another processor, whatever the code. Where it does, and ``before`` is a checkout of the code
+    that made or last checked the record, it is agreement too that this code gives exactly today's numbers on this
+    machine. The record itself is never changed.
     """
     store = Store(path.parent)
     run = store.run(path)
@@ -58,6 +71,8 @@ def verify(
     agrees, worst = compare(
         today.drop(columns=timed), history.head(len(today)).drop(columns=timed), getattr(experiment, "counts", ())
     )
+    if not agrees and before:
+        agrees, worst = _as_before(path, today.drop(columns=timed), timed, epochs, machine, folder, before, worst)
     if agrees and state == "older code":
         check = {
             "identity": today_code,
@@ -72,6 +87,63 @@ def verify(
     elif not agrees:
         _take_back(store, run, today_code)
     return Verification(path, len(today), agrees, worst)
+
+
+_BEFORE = """
+import sys
+from pathlib import Path
+from lib.records import Store, history_frame
+from lib.train import Machine
+path, epochs, device, folder, out = sys.argv[1:]
+run = Store(Path(path).parent).run(Path(path))
+if run.state == "older code":
+    sys.exit(f"it was made or checked by code {run.code}, which is not that commit's")
+short = run.experiment.short(int(epochs))
+found = short.run(machine=Machine(device), folder=folder or None, resume=False, made_by="", progress=False)
+history_frame(found.history).to_parquet(out)
+"""
+
+
+def _as_before(
+    path: Path,
+    today: pd.DataFrame,
+    timed: Sequence[str],
+    epochs: int,
+    machine: Machine,
+    folder: str | Path | None,
+    before: Path,
+    worst: str,
+) -> tuple[bool, str]:
+    """Whether the code of a checkout gives exactly the numbers ``today``; and that, or why not, after ``worst``."""
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "before.parquet"
+        given = [path.resolve(), epochs, machine.device, folder or "", out]
+        done = subprocess.run(
+            [sys.executable, "-c", _BEFORE, *map(str, given)],
+            cwd=before, env={**os.environ, "PYTHONPATH": str(before)}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            return False, f"{worst}; the code before: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
+        same = pd.read_parquet(out).drop(columns=list(timed)).equals(today)
+    return same, f"{worst}; on this machine the code before gives {'exactly the same' if same else 'other numbers too'}"
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """The book at a commit, in a folder for as long as it takes. ValueError where there is no such commit."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve() / "book"
+        made = _git("worktree", "add", "--detach", str(folder), commit)
+        if made.returncode:
+            raise ValueError(f"no book at commit {commit!r}: {(made.stderr.strip() or 'git fails').splitlines()[-1]}")
+        try:
+            yield folder
+        finally:
+            _git("worktree", "remove", "--force", str(folder))
+
+
+def _git(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
 
 
 def _take_back(store: Store, run: Run, today_code: str) -> None:
