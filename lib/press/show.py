@@ -74,7 +74,8 @@ def _origins(made_by: "Sequence[Runs | Mapping[str, Runs] | str]") -> list[str]:
 def table(rows: list[list[str]], header: list[str]) -> None:
     """A table of words; the first column names the row."""
     lines = [header, ["---"] * len(header), *rows]
-    markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)  # a bar would begin another cell
+    markdown("\n".join("| " + " | ".join(line) + " |" for line in cells))
 
 
 def result(name: str, columns: Mapping[str, Sequence[float]]) -> None:
@@ -88,7 +89,7 @@ def result(name: str, columns: Mapping[str, Sequence[float]]) -> None:
     if len(lengths) != 1:
         raise ValueError(f"result {name!r}: its columns must be of one length, got {sorted(lengths)}")
     rows = [[f"{value:g}" for value in row] for row in zip(*values.values(), strict=True)]
-    lines = [list(values), ["---"] * len(values), *rows]
+    lines = [[name.replace("|", "\\|") for name in values], ["---"] * len(values), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     # as pairs: a notebook's JSON is written with sorted keys, and the order of the columns is meant; it knows no NaN
     finite = [(column, [value if isfinite(value) else None for value in one]) for column, one in values.items()]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 
 from lib import records
 from lib.press import figures, show
@@ -67,3 +68,18 @@ def test_the_built_book_has_it_in_the_caption_and_nowhere_else():
     assert figure["mystnb"]["figure"]["caption"] == "Errors.\n\n*Recorded on a card.*"
     assert cells[0]["outputs"] == [image]
     assert cells[1] == {"cell_type": "markdown", "metadata": {}, "source": ["Words."]}
+
+
+def test_a_bar_in_a_cell_begins_no_other_cell(monkeypatch):
+    """As a Markdown reader sees the tables that chapters show."""
+    shown = []
+    monkeypatch.setattr(show, "show", lambda data, *_: shown.append(data["text/markdown"]))
+    monkeypatch.setattr(show, "markdown", shown.append)
+    show.table([["a row", "the mean log |D³|"]], ["what", "is |x|"])
+    show.result("orders", {"|D|": [1.0], "n": [2]})
+    read = MarkdownIt("commonmark").enable("table")
+    for text, cells in zip(
+        shown, (["what", "is |x|", "a row", "the mean log |D³|"], ["|D|", "n", "1", "2"]), strict=True
+    ):
+        tokens = read.parse(text)
+        assert [token.content for token in tokens if token.type == "inline"] == cells
