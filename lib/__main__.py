@@ -1,7 +1,6 @@
 """The book's verbs for a terminal: ``python -m lib --help``, or ``clean-priority --help`` where it is installed."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 import click
 
 from .paths import BUILD, DATA_VARIABLE, NOTEBOOKS, ROOT, data_folder, in_the_book
-from .words import count
 
 CORES = os.cpu_count() or 1
 NUMBER = click.IntRange(min=1)
@@ -89,37 +87,9 @@ def verb(name: str, *, anywhere: bool = False) -> Callable[[Callable[..., int | 
 @click.option("--jobs", type=NUMBER, default=CORES, help="Chapters at a time (default: one a core).")
 def book(repository: str | None, branch: str, commit: str, jobs: int) -> None:
     """Run every chapter live at smoke that changed, then build the site."""
-    from .press.chapters import ChapterFailed, Job, execute_many, find, names, profiles
-    from .press.claims import gather
-    from .site import build as site
-    from .site.ledger import kept_profiles, summary
-    from .site.live import run_all_live
-    from .site.notebooks import Published
+    from .site.command import make_book
 
-    published = Published(repository, branch, commit) if repository else None
-    shutil.rmtree(site.RUNS, ignore_errors=True)  # the ledger shows this build's runs and no older ones
-    print(f"{len(names())} chapters live at smoke, {jobs} at a time", flush=True)
-    claims = []
-    for ran in run_all_live(names(), jobs):
-        if ran.error:
-            raise RuntimeError(f"{ran.name}: {ran.error}\nThe notebook up to there: {ran.notebook}")
-        copied = site.RUNS / "smoke" / f"{ran.name}.ipynb"
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ran.notebook, copied)
-        found = gather([copied])
-        print(f"  {ran.name}: {count(len(found), 'claim')}{'' if ran.now else ', unchanged'}", flush=True)
-        claims += found
-    replayed = [
-        Job(path, {"profile": "cpu"}, site.RUNS / "cpu" / path.name, mode="replay")
-        for path in map(find, names())
-        if "cpu" in profiles(path) and "cpu" not in kept_profiles(path)
-    ]
-    for job, outcome in execute_many(replayed, jobs):
-        if isinstance(outcome, ChapterFailed):
-            print(f"{job.path.stem}: the ledger's cpu column stays empty: {outcome}")
-    print("Building the site", flush=True)
-    index = site.build(published, site.RUNS)
-    print(f"\nClaims, checked live:\n{summary(claims)}\n\nThe book: {index}")
+    make_book(repository, branch, commit, jobs)
 
 
 @verb("pdf")

@@ -18,8 +18,8 @@
 # Can you choose which boundaries between classes become flat? Yes, for classes that are easily confused. A penalty on
 # the derivatives of the loss on the samples of 4 and 9, or of 3 and 8, makes the two logits cross less steeply at their
 # boundary, more so than at other boundaries. It does so with and without wrong labels, and costs little accuracy. With
-# wrong labels the first derivative alone does most of it. At the original's size every penalty flattens all boundaries
-# much: in two seeds the one on 4 and 9 changes its own most, the one on 3 and 8 in one of them.
+# wrong labels the first derivative alone does most of it. At the original's size every penalty flattens every boundary
+# by about half or more. The one on 4 and 9 changes its own most in both of two seeds, the one on 3 and 8 in one.
 #
 # This chapter repeats an experiment by others, here called the *original*. It measures a boundary by $\lambda$, the
 # rate at which the logarithm of the derivatives grows with their order, at points where the network is unsure. That
@@ -779,7 +779,8 @@ show.table(
 #   little cost in accuracy, and the other boundaries move less. With wrong labels the first order alone does most of
 #   it, at less cost in accuracy. Wrong labels in the mask hardly matter for the pair slope. For pairs that are rarely
 #   confused the effect is small with wrong labels, and unknown without them. At the original's size every penalty
-#   changes every boundary much; the one on 4 and 9 changes its own most in both seeds, the one on 3 and 8 in one.
+#   flattens every boundary by about half or more. The one on 4 and 9 changes its own most in both seeds, the one on 3
+#   and 8 in one.
 # - Watch the accuracy of every class: at our strength other classes than the penalised ones lose a little; with too
 #   strong a penalty the network gives up on the penalised ones.
 # - Measure a boundary where it is. At points where the network is sure of no class, other classes often take part.

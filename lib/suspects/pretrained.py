@@ -92,10 +92,8 @@ def check_network(name: str) -> None:
     known = models.list_models(module=models)
     if name not in known:
         raise ValueError(f"torchvision has no network {name!r}; there are: {', '.join(known)} (timm's as timm/NAME)")
-    with (
-        suppress(RuntimeError, NotImplementedError),
-        torch.device("meta"),
-    ):  # no weights; what it cannot make is let pass
+    # on "meta" there are no weights; what cannot be made there is let pass
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
         _check_head(models.get_model(name, weights=None), name)
 
 
